@@ -1,0 +1,21 @@
+"""The methods, one folder each. `METHODS` is the only central edit that a new method needs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["METHODS", "Entry"]
+
+
+class Entry(NamedTuple):
+    """Where a method lives and what it is for; known without importing it."""
+
+    path: str
+    """Import path of the method's folder."""
+    help: str
+    """One line for `tenon --help` and the tour."""
+
+
+METHODS: dict[str, Entry] = {
+    "sepllm": Entry("tenon.methods.sepllm", "Half the KV cache or less, and endless streams: keep separators (SepLLM)."),
+}
