@@ -1,0 +1,1 @@
+"""What tenon knows about causal language models: loading, roles, seams, costs, and tiny ones for tests."""
