@@ -1,0 +1,92 @@
+"""Reading text: every kind of source, in a fixed order, with an error that says what to do."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+from pathlib import Path
+
+import pytest
+
+from tenon.core.errors import DataError
+from tenon.core.models.tiny import tiny_tokenizer
+from tenon.tasks.text import PYTHON_DOCS, Document, calibration_windows, python_docs, read_documents, stream_ids
+
+
+def test_python_docs_are_there_on_every_machine() -> None:
+    text = python_docs()
+    assert len(text) > 400_000
+    assert "\r" not in text
+    assert text == python_docs()
+
+
+@pytest.mark.parametrize("suffix", ["", ".xz", ".gz"])
+def test_jsonl_is_read_plain_and_compressed(tmp_path: Path, suffix: str) -> None:
+    rows = [{"text": "one \r\ntwo", "title": "A"}, {"text": "three", "title": "B"}]
+    blob = "\n".join(json.dumps(row) for row in rows).encode()
+    pack = {"": bytes, ".xz": lzma.compress, ".gz": gzip.compress}[suffix]
+    path = tmp_path / f"books.jsonl{suffix}"
+    path.write_bytes(pack(blob))
+    first, second = read_documents(path)
+    assert (first.text, first.facts) == ("one\ntwo", {"title": "A"})
+    assert second.key == f"books.jsonl{suffix}:2"
+
+
+def test_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.md", "ignored.bin"):
+        (tmp_path / name).write_text(name)
+    assert [document.text for document in read_documents(tmp_path)] == ["a.md", "b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.jsonl", b'{"text": "a"}\n{"txt": "b"}\n', r"line 2 has no text under 'text' \(keys: txt\)"),
+        ("x.jsonl", b'{"text": "a"}\n{"text": \n', "line 2 is not JSON"),
+        ("x.jsonl", b"[1]\n", "line 1 is a JSON list"),
+        ("x.bin", b"abc", "is no text file known here"),
+        ("x.txt", b"\xff\xfe\x00", "can not be read as UTF-8"),
+        ("x.jsonl.xz", lzma.compress(b'{"text": "a"}')[:-8], "can not be read"),
+        ("x.jsonl.gz", b"not gzip", "can not be read"),
+    ],
+)
+def test_bad_files_are_named_with_line_and_remedy(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        list(read_documents(path))
+
+
+def test_an_empty_folder_says_what_it_should_hold(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no text file"):
+        list(read_documents(tmp_path))
+
+
+def test_a_wrong_path_is_no_stack_trace_of_the_hub(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="neither .* nor a file or folder"):
+        list(read_documents(tmp_path / "absent.txt"))
+
+
+def test_calibration_windows_are_stretches_of_the_documents() -> None:
+    tokenizer = tiny_tokenizer()
+    documents = [Document("a", "abcdefgh" * 20), Document("short", "ab"), Document("b", "12345, 678. " * 30)]
+    windows = calibration_windows(tokenizer, documents, count=16, length=12, seed=3)
+    assert windows.shape == (16, 12)
+    texts = [tokenizer.decode(row).replace(" ", "") for row in windows]
+    assert all(any(text in document.text.replace(" ", "") for document in documents) for text in texts)
+    again = calibration_windows(tokenizer, documents, count=16, length=12, seed=3)
+    assert windows.tolist() == again.tolist()
+    other = calibration_windows(tokenizer, documents, count=16, length=12, seed=4)
+    assert windows.tolist() != other.tolist()
+
+
+def test_calibration_refuses_windows_longer_than_every_document() -> None:
+    with pytest.raises(DataError, match="No document has 500 tokens"):
+        calibration_windows(tiny_tokenizer(), [Document("a", "abc")], count=1, length=500)
+
+
+def test_stream_stops_at_its_limit() -> None:
+    documents = [document for document, _ in zip(read_documents(PYTHON_DOCS), range(3), strict=False)]
+    rows = list(stream_ids(tiny_tokenizer(), iter(documents), limit=1000))
+    assert sum(len(row) for row in rows) == 1000
