@@ -24,8 +24,6 @@ _SPREAD = 0.2  # with 64 inputs, projections have a spread of 1.6: peaked attent
 
 _SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 _CHARACTERS = "".join(map(chr, [9, 10, *range(32, 127), *range(0xDF, 0xFA)]))  # 124, so 128 with the special ones
-    "\n\t" + "".join(map(chr, range(32, 127))) + "äöüßàâçèéêñ–—‘’“”…€£×÷≤≥≠π°"
-)  # 124, so 128 with the special ones
 
 _CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
@@ -36,8 +34,8 @@ _CHAT_TEMPLATE = (
 def tiny_model(arch: str, *, seed: int = 0, **overrides: Any) -> PreTrainedModel:
     """Build a random causal language model of one architecture: in eval mode, in float32, on the CPU.
 
-    It has 2 layers, hidden size 64, 4 heads of 16, 2 key/value heads where the architecture can share them, feed-forward
-    size 128, vocabulary 128 and 2,048 positions. No parameter keeps a neutral value: norm weights and biases are drawn as
+    It has 2 layers, hidden size 64, 4 heads of 16, 2 key/value heads where the architecture can share them, MLP size
+    128, vocabulary 128 and 2,048 positions. No parameter keeps a neutral value: norm weights and biases are drawn as
     well, so that a method which forgets one gives different logits.
 
     Args:
@@ -92,8 +90,9 @@ def tiny_model(arch: str, *, seed: int = 0, **overrides: Any) -> PreTrainedModel
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """Build the tokenizer of the tiny models: one character is one token, 128 in all.
 
-    It knows ASCII, line break, tab and the Latin letters from U+00DF to U+00F9; every other character is `<unk>`. `<pad>`,
-    `<bos>`, `<eos>` and `<unk>` are 0 to 3. Like most tokenizers, it puts `<bos>` before a text unless told `add_special_tokens=False`.
+    It knows ASCII, line break, tab and the Latin letters from U+00DF to U+00F9; every other character is `<unk>`.
+    `<pad>`, `<bos>`, `<eos>` and `<unk>` are 0 to 3. Like most tokenizers, it puts `<bos>` before a text unless told
+    `add_special_tokens=False`.
 
     >>> tokenizer = tiny_tokenizer()
     >>> tokenizer.convert_ids_to_tokens(tokenizer("Hi.\\n")["input_ids"])
