@@ -1,0 +1,56 @@
+"""What all commands share: options that mean the same everywhere, and one way to hand out a result.
+
+    @app.command()
+    def stream(model: str, seed: Seed = 0, device: Device = "auto", sets: Sets = None, as_json: Json = False) -> None:
+        ...
+        emit(result, as_json=as_json)
+
+The result goes to standard output, everything else to standard error, so that a command can stand in a pipe.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["ConfigFile", "DType", "Device", "Json", "Out", "Preset", "Seed", "Sets", "emit", "say"]
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Take options from this JSON or TOML file.")]
+Device = Annotated[str, typer.Option("--device", help="Where to compute: auto, cpu, cuda, cuda:1, mps.")]
+DType = Annotated[str, typer.Option("--dtype", help="Numbers of the model: auto, float32, bfloat16, float16.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON on standard output, and nothing else there.")
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder of the run; the same command again goes on where it stopped.")]
+Preset = Annotated[str | None, typer.Option("--preset", help="Start from this named set of options.")]
+Seed = Annotated[int, typer.Option("--seed", help="All randomness comes from this number.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one option; may be given several times.")
+]
+
+
+def say(message: str) -> None:
+    """Tell the user something that is not the result."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def emit(result: Mapping[str, Any], *, as_json: bool, text: str | None = None) -> None:
+    """Print the result: one JSON object, or the text (by default one `name: value` line each).
+
+    >>> emit({"perplexity": 12.5, "tokens": 300}, as_json=False)
+    perplexity: 12.5
+    tokens: 300
+    >>> emit({"perplexity": 12.5}, as_json=True)
+    {"perplexity": 12.5}
+    """
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False, allow_nan=False, default=str))
+    elif text is not None:
+        print(text)
+    else:
+        print("\n".join(f"{name}: {value}" for name, value in result.items()))
