@@ -61,7 +61,7 @@ class Later(TyperGroup):
         module, attribute = self.source.split(":")
         found = getattr(import_module(module), attribute)
         if isinstance(found, typer.Typer):
-            command = get_group(found)
+            command: Any = get_group(found)
         else:
             single = typer.Typer(add_completion=False)
             single.command()(found)

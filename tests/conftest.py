@@ -1,0 +1,41 @@
+"""What holds for every test: no network, known seeds, poisoned memory, one thread where two would only argue."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+# Before transformers or huggingface_hub is imported: both read it once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Start every test from the same global seeds, so that its result does not depend on the tests before it."""
+    from tenon.core.seeds import seed_everything
+
+    seed_everything(0)
+
+
+@pytest.fixture(autouse=True)
+def poisoned_memory() -> Iterator[None]:
+    """Fill memory that nobody has written with NaN (integers: the largest), so that reading it fails a test.
+
+    torch poisons only while its deterministic algorithms are on; `warn_only` keeps operators that have none usable.
+    """
+    import torch
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def two_threads() -> None:
+    """Tiny models run slower on many threads, and parallel test processes would fight for the cores."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
