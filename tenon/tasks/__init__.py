@@ -1,0 +1,1 @@
+"""Data with a known truth, each kind beside its own scorer."""
