@@ -42,8 +42,6 @@ class TrainConfig:
     """Gradients are clipped to this global norm."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Autocast; bf16 only pays where the processor has it."""
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, more time."""
     log_every: int = 10
     """Steps between two entries of the metrics."""
     save_every: int = 200
@@ -95,7 +93,6 @@ def training_arguments(config: TrainConfig, folder: Path) -> TrainingArguments:
         max_grad_norm=config.max_grad_norm,
         bf16=config.precision == "bf16",
         fp16=config.precision == "fp16",
-        gradient_checkpointing=config.gradient_checkpointing,
         torch_compile=config.compile,
         use_cpu=config.device == "cpu",
         seed=config.seed,

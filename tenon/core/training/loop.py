@@ -34,12 +34,24 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers ships 
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Forget metrics beyond the checkpoint that training goes on from, and open the progress line."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self.run.rewind(state.global_step)
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"), transient=False,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            transient=False,
         )
         self.task = self.progress.add_task(self.label, total=state.max_steps, completed=state.global_step, figures="")
         self.progress.start()
@@ -49,7 +61,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers ships 
         self.progress.update(self.task, completed=state.global_step)
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
     ) -> None:
         """Keep what can be repeated (loss, rate, norm); the trainer's own timings are not figures of the run."""
         figures = {name: float(logs[name]) for name in METRICS if logs and name in logs}

@@ -1,0 +1,189 @@
+"""The recipe of nano-lm: `tenon nano train lm` runs it from nothing to a folder that ships.
+
+Three stages, each resumable: the tokenizer, the training, the export in bfloat16. What comes out is measured by
+`measure.py`, in a stage of its own, so that a figure can be made again without training.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tenon.core.seeds import derive, seed_everything
+from tenon.core.training import TrainConfig
+from tenon.nano.mixture import Mixture, MixtureConfig, StepRows, split_books, split_gsm8k
+from tenon.tasks.math import generate_problems
+
+if TYPE_CHECKING:
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from tenon.core.run import Run
+
+__all__ = ["NAME", "PRESETS", "VERSION", "LMConfig", "build_model", "train_lm"]
+
+NAME, VERSION = "nano-lm", "nano-lm-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LMConfig:
+    """Shape, reading and training of nano-lm."""
+
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    """What it reads."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """How it is trained."""
+    vocab_size: int = 4096
+    """Entries of the tokenizer."""
+    hidden_size: int = 256
+    """Width of the residual stream."""
+    intermediate_size: int = 704
+    """Width of the feed-forward layers."""
+    layers: int = 8
+    """Transformer blocks."""
+    heads: int = 8
+    """Query heads."""
+    kv_heads: int = 4
+    """Key and value heads."""
+    tokenizer_characters: int = 12_000_000
+    """Characters the tokenizer is learnt from; books and problems in the shares of the mixture."""
+
+
+PRESETS = {
+    # Two CPU cores, about 75 minutes: few tokens, so small steps and a high rate.
+    "cpu": LMConfig(
+        train=TrainConfig(
+            steps=1300, batch_size=1, learning_rate=2e-3, warmup_steps=60, schedule="wsd", min_lr_ratio=0.05,
+            save_every=100, device="cpu",
+        ),
+    ),
+    # One data-centre GPU, about 20 minutes: 1.3 G tokens.
+    "gpu": LMConfig(
+        train=TrainConfig(
+            steps=10_000, batch_size=1, learning_rate=2e-3, warmup_steps=300, schedule="wsd", min_lr_ratio=0.05,
+            precision="bf16", save_every=1000,
+        ),
+        mixture=MixtureConfig(step_tokens=131_072),
+    ),
+    # The whole recipe in a minute or two, on a model too small to know anything: for the tests.
+    "mini": LMConfig(
+        train=TrainConfig(
+            steps=20, batch_size=1, learning_rate=2e-3, warmup_steps=2, save_every=8, log_every=2, device="cpu"
+        ),
+        mixture=MixtureConfig(step_tokens=512, short_context=128, context=256),
+        vocab_size=512, hidden_size=64, intermediate_size=128, layers=2, heads=4, kv_heads=2,
+        tokenizer_characters=200_000,
+    ),
+}  # fmt: skip
+
+
+def model_config(config: LMConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """Give the Llama architecture of the recipe: tied embeddings, grouped-query attention, RoPE."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.kv_heads,
+        head_dim=config.hidden_size // config.heads,
+        max_position_embeddings=config.mixture.context,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def build_model(config: LMConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """Give the untrained model; the same seed gives the same weights."""
+    from transformers import LlamaForCausalLM
+
+    seed_everything(derive(config.train.seed, "weights"))
+    return LlamaForCausalLM(model_config(config, tokenizer))
+
+
+def train_lm(run: Run, config: LMConfig, *, books: Path, gsm8k: Path) -> Path:
+    """Run the recipe, or what is left of it, and give the folder with the finished model.
+
+    Args:
+        run: Holds tokenizer, checkpoints, metrics and the finished model.
+        config: The recipe; one of `PRESETS`, or your own.
+        books: A folder with `train.jsonl.xz`, or any file `tasks.text` reads: one book a row.
+        gsm8k: GSM8K's `train.jsonl`.
+    """
+    from transformers import Trainer
+
+    from tenon.core.training.config import training_arguments
+    from tenon.core.training.loop import checkpoint_folder, train
+
+    reading, _ = split_books(books)
+    exercises, _ = split_gsm8k(gsm8k)
+    tokenizer = _tokenizer(
+        run, config, [book.text for book in reading], [row.question + row.solution for row in exercises]
+    )
+    finished = run.path / "model"
+    if run.stage_done("training"):
+        return finished
+    mixture = Mixture(config.mixture, tokenizer, steps=config.train.steps, books=reading, gsm8k=exercises)
+    items = config.train.steps * config.train.batch_size * config.train.accumulation
+    trainer = Trainer(
+        model=build_model(config, tokenizer),
+        args=training_arguments(config.train, checkpoint_folder(run)),
+        train_dataset=StepRows(mixture, items=items),
+        data_collator=StepRows.collate,
+    )
+    train(trainer, run, label=f"training {NAME}")
+    _export(trainer.model, tokenizer, finished)
+    run.finish_stage("training", tokens=items * config.mixture.step_tokens)
+    return finished
+
+
+def _tokenizer(run: Run, config: LMConfig, books: list[str], exercises: list[str]) -> PreTrainedTokenizerFast:
+    """Load the tokenizer of this run, learnt first if it is not there."""
+    from transformers import PreTrainedTokenizerFast
+
+    from tenon.nano.tokenizer import train_tokenizer
+
+    folder = run.path / "tokenizer"
+    if not run.stage_done("tokenizer"):
+        shutil.rmtree(folder, ignore_errors=True)
+        tokenizer = train_tokenizer(_tokenizer_texts(config, books, exercises), vocab_size=config.vocab_size)
+        tokenizer.save_pretrained(folder)
+        run.finish_stage("tokenizer", entries=len(tokenizer))
+    return PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def _tokenizer_texts(config: LMConfig, books: list[str], exercises: list[str]) -> Any:
+    """Give texts in about the shares of the mixture: a stretch of every book, generated problems, exercises."""
+    stretch = max(1, int(config.tokenizer_characters * config.mixture.books) // len(books))
+    rng = random.Random(derive(config.mixture.seed, "tokenizer"))
+    for text in books:
+        start = rng.randrange(max(1, len(text) - stretch))
+        yield text[start : start + stretch]
+    left = config.tokenizer_characters * config.mixture.problems
+    for problem in generate_problems(derive(config.mixture.seed, "tokenizer"), "train", 10**9):
+        yield problem.question + "\n" + problem.solution
+        left -= len(problem.question) + len(problem.solution)
+        if left < 0:
+            break
+    yield from exercises[: int(len(exercises) * min(1, config.tokenizer_characters / 12_000_000))]
+
+
+def _export(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write the model as it ships: bfloat16, safetensors, tokenizer beside it; complete or not at all."""
+    import torch
+
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    # The export must not turn the live model to bfloat16: a copy does.
+    copy = type(model)(model.config)
+    copy.load_state_dict(model.state_dict())
+    copy.to(torch.bfloat16).save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
