@@ -52,7 +52,7 @@ def load_model(
 
     Raises:
         DataError: There is no such model, it holds no safetensors, or weights are missing from it.
-        ConfigError: `dtype` is no torch dtype.
+        ConfigError: `dtype` is no torch dtype, or `device` no torch device.
         BackendError: The device asked for is not there.
     """
     import torch
@@ -61,8 +61,7 @@ def load_model(
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    on_cpu = device != "balanced" and torch.device(device).type == "cpu"
-    _check_device(str(device))
+    on_cpu = _device_type(str(device)) == "cpu"
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "use_safetensors": True}
     options["dtype"] = ("float32" if on_cpu else "auto") if dtype == "auto" else _dtype(dtype)
     if not on_cpu:  # straight to the GPU, without a copy in main memory
@@ -227,12 +226,16 @@ def _dtype(dtype: str | torch.dtype) -> torch.dtype:
     return found
 
 
-def _check_device(device: str) -> None:
+def _device_type(device: str) -> str:
     import torch
 
-    kind = "cuda" if device == "balanced" else torch.device(device).type
+    try:
+        kind = "cuda" if device == "balanced" else torch.device(device).type
+    except RuntimeError as error:
+        raise ConfigError(
+            f"device is {device!r}; it must be 'auto', 'cpu', 'cuda', 'cuda:1', 'balanced', ..."
+        ) from error
     missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
     if missing.get(kind):
-        raise BackendError(
-            f"device is {device!r}, but torch {torch.__version__} sees no {kind} device here; give 'cpu'."
-        )
+        raise BackendError(f"device is {device!r}, but torch {torch.__version__} sees no {kind} here; give 'cpu'.")
+    return kind

@@ -139,8 +139,10 @@ def test_missing_weights_are_not_left_random(saved: Path) -> None:
 def test_wrong_dtype_and_device(saved: Path) -> None:
     with pytest.raises(ConfigError, match="dtype is 'half-ish'"):
         load_model(saved, dtype="half-ish")
+    with pytest.raises(ConfigError, match="device is 'gpu'; it must be"):
+        load_model(saved, device="gpu")
     if not torch.backends.mps.is_available():
-        with pytest.raises(BackendError, match="sees no mps device here; give 'cpu'"):
+        with pytest.raises(BackendError, match="sees no mps here; give 'cpu'"):
             load_model(saved, device="mps")
 
 
