@@ -1,7 +1,7 @@
 """Running text: local files and folders, hub data sets, and a text that every Python carries.
 
-A *source* is one string. `python-docs` is the 465 KB of English that ships with CPython, a path is read from disk, anything
-else is taken for the name of a data set on the Hugging Face hub.
+A *source* is one string. `python-docs` is the 465 KB of English that ships with CPython, a path is read from disk,
+anything else is taken for the name of a data set on the Hugging Face hub.
 
 >>> document = next(read_documents("python-docs"))
 >>> document.key, document.text[:27]
@@ -69,8 +69,8 @@ def read_documents(source: str | Path, *, text_field: str = "text", split: str =
     """Read the texts of a source, one at a time, in a fixed order.
 
     Args:
-        source: `python-docs`; a file (`.txt`, `.md`, `.rst`, or `.jsonl` with one object a line), also under `.xz` or `.gz`;
-            a folder of such files, read in the order of their names; or the name of a data set on the hub.
+        source: `python-docs`; a file (`.txt`, `.md`, `.rst`, or `.jsonl` with one object a line), also under `.xz` or
+            `.gz`; a folder of such files, read in the order of their names; or the name of a data set on the hub.
         text_field: The key that holds the text in `.jsonl` and hub rows.
         split: The split of a hub data set.
 
@@ -116,7 +116,9 @@ def calibration_windows(
     fitting = [ids for ids in encoded if len(ids) >= length]
     if not fitting:
         longest = max((len(ids) for ids in encoded), default=0)
-        raise DataError(f"No document has {length} tokens (the longest has {longest}); ask for shorter windows or give longer texts.")
+        raise DataError(
+            f"No document has {length} tokens (the longest has {longest}); shorten the windows or give longer texts."
+        )
     rng = numpy_rng(seed, "calibration", count, length)
     starts = [len(ids) - length + 1 for ids in fitting]
     share = [start / sum(starts) for start in starts]
@@ -131,7 +133,7 @@ def calibration_windows(
 def stream_ids(
     tokenizer: PreTrainedTokenizerBase, documents: Iterator[Document], *, limit: int | None = None
 ) -> Iterator[list[int]]:
-    """Give the token ids of each document in turn, each opened by the tokenizer's own special tokens, up to `limit` ids in all."""
+    """Give the ids of each document in turn, opened by the tokenizer's own special tokens, up to `limit` ids in all."""
     left = limit
     for document in documents:
         ids = tokenizer(document.text, verbose=False)["input_ids"]
@@ -155,7 +157,9 @@ def _open(path: Path) -> IO[str]:
 
 def _read_file(path: Path, text_field: str) -> Iterator[Document]:
     if _kind(path) not in TEXT_SUFFIXES:
-        raise DataError(f"{path} is no text file known here; give one of {', '.join(TEXT_SUFFIXES)}, also under .xz or .gz.")
+        raise DataError(
+            f"{path} is no text file known here; give one of {', '.join(TEXT_SUFFIXES)}, also under .xz or .gz."
+        )
     try:
         with _open(path) as stream:
             if _kind(path) != ".jsonl":
@@ -163,16 +167,22 @@ def _read_file(path: Path, text_field: str) -> Iterator[Document]:
                 return
             for number, line in enumerate(stream, start=1):
                 if line.strip():
-                    yield _document(_parse(line, path, number), text_field, f"{path.name}:{number}", f"{path} line {number}")
+                    yield _document(
+                        _parse(line, path, number), text_field, f"{path.name}:{number}", f"{path} line {number}"
+                    )
     except (UnicodeDecodeError, EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} can not be read as UTF-8 text ({error}). Is the file whole, and is its suffix right?") from error
+        raise DataError(
+            f"{path} can not be read as UTF-8 text ({error}). Is the file whole, and is its suffix right?"
+        ) from error
 
 
 def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise DataError(f"{path} line {number} is not JSON ({error.msg}); a .jsonl file holds one object a line.") from error
+        raise DataError(
+            f"{path} line {number} is not JSON ({error.msg}); a .jsonl file holds one object a line."
+        ) from error
     if not isinstance(row, dict):
         raise DataError(f"{path} line {number} is a JSON {type(row).__name__}; a .jsonl file holds one object a line.")
     return row
@@ -181,7 +191,9 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
 def _document(row: dict[str, Any], text_field: str, key: str, place: str) -> Document:
     text = row.get(text_field)
     if not isinstance(text, str):
-        raise DataError(f"{place} has no text under '{text_field}' (keys: {', '.join(row)}). Name the key that holds it.")
+        raise DataError(
+            f"{place} has no text under '{text_field}' (keys: {', '.join(row)}). Name the key that holds it."
+        )
     return Document(key, normalize(text), {name: value for name, value in row.items() if name != text_field})
 
 
@@ -192,8 +204,8 @@ def _read_hub(name: str, text_field: str, split: str) -> Iterator[Document]:
         rows = datasets.load_dataset(name, split=split, streaming=True)
     except Exception as error:  # the hub client has no error family of its own: every failure means "not found here"
         raise DataError(
-            f"'{name}' is neither '{PYTHON_DOCS}', nor a file or folder here ({Path.cwd()}), and the hub gave no data set "
-            f"of that name ({type(error).__name__}: {error}). Check the path, or the name and the connection."
+            f"'{name}' is neither '{PYTHON_DOCS}', nor a file or folder here ({Path.cwd()}), and the hub gave no data "
+            f"set of that name ({type(error).__name__}: {error}). Check the path, or the name and the connection."
         ) from error
     for number, row in enumerate(rows):
         yield _document(row, text_field, f"{name}/{split}/{number}", f"{name} {split} row {number}")

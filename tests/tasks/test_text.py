@@ -64,7 +64,7 @@ def test_an_empty_folder_says_what_it_should_hold(tmp_path: Path) -> None:
 
 
 def test_a_wrong_path_is_no_stack_trace_of_the_hub(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="neither .* nor a file or folder"):
+    with pytest.raises(DataError, match=r"neither .* nor a file or folder"):
         list(read_documents(tmp_path / "absent.txt"))
 
 
