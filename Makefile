@@ -11,7 +11,7 @@ TORCH     := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install tour test check format bench clean
+.PHONY: help install tour test check format docs bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -33,6 +33,10 @@ check: $(INSTALLED)  ## format, lint, types, doctests, layer rule
 
 format: $(INSTALLED)  ## let ruff put the code in shape
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+docs: $(INSTALLED)  ## write anew what docs and READMEs take from the code and from results files
+	@$(BIN)/python docs/make.py
+	@$(BIN)/python -m tenon.core.cards $$(git ls-files '*.md')
 
 bench: $(INSTALLED)  ## time every method beside its peer; results in bench/results
 	@for script in bench/*.py; do [ -e "$$script" ] || { echo "No benchmark yet."; break; }; \

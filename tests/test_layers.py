@@ -73,6 +73,8 @@ def objections(here: Path, target: str) -> Iterator[str]:
             yield f"only {owner} touches {name}"
     if not target.startswith("tenon."):
         return
+    if "reference" in target.split(".")[2:]:
+        yield "a slow twin is for tests only"
     layer, other = here.parts[0], target.split(".")[1]
     if layer not in LAYERS or other not in LAYERS:
         return
@@ -126,6 +128,8 @@ def test_the_package_keeps_every_rule() -> None:
             "only core/models/cache.py touches",
         ),
         ("methods/rise/a.py", "import trl", "only core/training/preference.py touches trl"),
+        ("methods/rise/a.py", "from tenon.methods.rise.reference import loss", "a slow twin is for tests only"),
+        ("methods/rise/a.py", "from . import reference", "a slow twin is for tests only"),
         ("cli/app.py", "import torch", "reaches torch"),
         ("methods/rise/config.py", "from tenon.core.deep import x", "methods/rise/config.py -> core/deep.py -> torch"),
     ],

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import re
-import sys
-from importlib.metadata import PackageNotFoundError, distribution, version
+import tempfile
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-import tenon
 from tenon.core.commandline import Json, emit
+from tenon.core.machine import machine_facts, versions
 
 __all__ = ["doctor", "examine"]
-
-SHOWN = ("torch", "transformers", "accelerate", "tokenizers", "datasets", "numpy")
-"""Libraries whose versions decide most questions."""
 
 
 def doctor(as_json: Json = False) -> None:
@@ -27,72 +22,69 @@ def doctor(as_json: Json = False) -> None:
     found = examine(Path.cwd())
     lines = []
     for topic, facts in found.items():
-        lines.append(topic)
-        lines += [f"  {name:<14} {value}" for name, value in facts.items()]
+        lines += [topic, *(f"  {name:<13} {fact}" for name, fact in facts.items())]
     emit(found, as_json=as_json, text="\n".join(lines))
 
 
 def examine(folder: Path) -> dict[str, dict[str, Any]]:
     """Gather the facts by topic; `folder` is where runs would be written."""
+    return {
+        "versions": versions(),
+        "machine": machine_facts() | _devices(),
+        "extras": _extras(),
+        "nano": _nano(),
+        "here": {"folder": str(folder), "writable": _writable(folder)},
+    }
+
+
+def _devices() -> dict[str, str]:
     import torch
 
-    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    machine: dict[str, Any] = {
-        "system": platform.platform(),
-        "cores": os.cpu_count(),
-        "memory": f"{_total_memory_bytes() / 2**30:.1f} GiB",
-        "device": ", ".join(devices) or ("Apple GPU (mps)" if torch.backends.mps.is_available() else "CPU only"),
-    }
-    for index in range(len(devices)):
+    cards = {}
+    for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
-        machine[f"GPU {index} memory"] = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
-    writable = os.access(folder, os.W_OK)
+        name = torch.cuda.get_device_name(index)
+        cards[f"cuda:{index}"] = f"{name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+    if torch.backends.mps.is_available():
+        cards["mps"] = "Apple GPU"
+    return cards or {"device": "cpu only: torch sees no GPU"}
+
+
+def _extras() -> dict[str, str]:
+    """Say for every extra of the installed package whether its libraries are there."""
+    try:
+        requirements = distribution("tenon").requires or []
+    except PackageNotFoundError:
+        return {"unknown": "tenon runs from its folder; pip install -e . makes its extras known"}
+    missing: dict[str, list[str]] = {}
+    for requirement in requirements:
+        if match := re.match(r"""([\w.-]+).*\bextra == ['"](\w+)['"]""", requirement):
+            library, extra = match.groups()
+            missing.setdefault(extra, []).extend([] if _is_installed(library) else [library])
     return {
-        "versions": {
-            "tenon": version("tenon") if _installed("tenon") else "not installed (run from its folder)",
-            "python": sys.version.split()[0],
-            **{name: version(name) if _installed(name) else "MISSING: pip install tenon" for name in SHOWN},
-        },
-        "machine": machine,
-        "extras": {name: _extra(name, libraries) for name, libraries in _extras().items()},
-        "nano": _nano(),
-        "here": {"folder": folder, "writable": "yes" if writable else "NO: go to a folder that is, or use --out"},
+        extra: f"missing {', '.join(absent)}: pip install 'tenon[{extra}]'" if absent else "present"
+        for extra, absent in missing.items()
     }
 
 
-def _installed(name: str) -> bool:
+def _is_installed(library: str) -> bool:
     try:
-        version(name)
+        distribution(library)
     except PackageNotFoundError:
         return False
     return True
 
 
-def _extras() -> dict[str, list[str]]:
-    """The extras and their libraries, as the installed package declares them."""
-    if not _installed("tenon"):
-        return {}
-    extras: dict[str, list[str]] = {}
-    for requirement in distribution("tenon").requires or ():
-        if match := re.match(r"([\w.-]+).*extra == ['\"](\w+)['\"]", requirement):
-            extras.setdefault(match[2], []).append(match[1])
-    return extras
-
-
-def _extra(name: str, libraries: list[str]) -> str:
-    missing = [library for library in libraries if not _installed(library)]
-    return "present" if not missing else f"missing {', '.join(missing)}: pip install 'tenon[{name}]'"
-
-
 def _nano() -> dict[str, str]:
-    facts = {}
-    for config in sorted(Path(tenon.__file__).parent.glob("nano/*/config.json")):
-        folder = config.parent
-        weights = list(folder.glob("*.safetensors"))
-        size = sum(path.stat().st_size for path in weights) / 1e6
-        facts[folder.name] = f"present ({size:.1f} MB)" if weights else "MISSING its weights: install tenon again"
-    return facts or {"nano-lm": "MISSING: install tenon again, or make it: tenon nano train lm"}
+    from tenon.core.models.loading import nano_names, weights_hash
+
+    found = {name: f"present, weights {weights_hash(name)[:12]}" for name in nano_names()}
+    return found or {"nano-lm": "MISSING: install tenon again"}
 
 
-def _total_memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _writable(folder: Path) -> str:
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # file modes prove nothing: root, read-only mounts, full disks
+            return "yes"
+    except OSError as error:
+        return f"NO ({error.strerror}): go to another folder, or give --out"

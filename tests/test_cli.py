@@ -1,0 +1,199 @@
+"""The command line as its users meet it: a process with arguments, two streams and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tenon
+from tenon.cli.app import COMMANDS, explain, main, root
+from tenon.cli.runs import examine
+from tenon.cli.tour import choose
+from tenon.core.commandline import emit
+from tenon.core.errors import ConfigError, DataError
+from tenon.core.run import Run
+from tenon.methods import METHODS
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def run_tenon(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "120", "NO_COLOR": "1"} | environment
+    command = [sys.executable, "-m", "tenon", *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+    )
+
+
+def test_help_lists_every_command_in_half_a_second() -> None:
+    def cpu_seconds() -> float:  # not the clock: other work on the machine is not what is measured
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    seconds = []
+    for _ in range(3):
+        began = cpu_seconds()
+        shown = run_tenon("--help")
+        seconds.append(cpu_seconds() - began)
+    assert shown.returncode == 0
+    assert min(seconds) < 0.5
+    for name in [*COMMANDS, *(name.replace("_", "-") for name in METHODS)]:
+        assert f" {name} " in shown.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in [*COMMANDS, *METHODS])])
+def test_help_imports_no_torch(arguments: list[str]) -> None:
+    program = f"""
+import sys
+from tenon.cli.app import main
+try:
+    main({[word.replace("_", "-") for word in arguments]!r})
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print("LOADED", sorted({{"torch", "transformers", "datasets", "matplotlib", "numpy"}} & set(sys.modules)))
+"""
+    env = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    shown = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60)
+    assert shown.stdout.endswith("LOADED []\n"), shown.stdout[-300:] + shown.stderr[-2000:]
+
+
+def commands(group: object, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], object]]:
+    """Every command below a group, with the words that call it."""
+    found = []
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        if hasattr(command, "source"):
+            command = command.make_context(name, ["--help"], resilient_parsing=True).command
+        found += commands(command, (*path, name)) if hasattr(command, "commands") else [((*path, name), command)]
+    return found
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for path, command in commands(root(), ("tenon",)):
+        text = command.help or ""  # type: ignore[attr-defined]
+        assert f"Example: {' '.join(path)}" in text, f"{' '.join(path)} --help shows no example"
+
+
+def test_version() -> None:
+    assert run_tenon("--version").stdout == f"tenon {tenon.__version__}\n"
+
+
+def test_an_unknown_command_is_told_the_nearest() -> None:
+    shown = run_tenon("tuor")
+    assert shown.returncode == 2
+    assert "Did you mean 'tour'" in shown.stderr
+    assert shown.stdout == ""
+
+
+def test_an_error_is_one_message_and_a_traceback_only_with_debug() -> None:
+    shown = run_tenon("tour", "--only", "seplm")
+    assert shown.returncode == 2
+    assert "did you mean 'sepllm'" in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert "Traceback" in run_tenon("tour", "--only", "seplm", "--debug").stderr
+    assert "Traceback" in run_tenon("--debug", "tour", "--only", "seplm").stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (DataError("no such file"), "no such file"),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a"), "No space left on device at runs/a"),
+        (OSError(errno.EROFS, "Read-only file system"), "--out"),
+        (MemoryError(), "smaller batch"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"), "Tried to allocate 20 GiB"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "smaller batch"),
+    ],
+)
+def test_what_the_user_can_put_right_is_explained(error: Exception, told: str) -> None:
+    assert told in (explain(error) or "")
+
+
+def test_our_own_mistakes_keep_their_traceback() -> None:
+    assert explain(KeyError("loss")) is None
+
+
+def test_ctrl_c_ends_with_130_and_says_that_the_work_continues() -> None:
+    program = (
+        "import tenon.cli.doctor, time\n"
+        "def wait(as_json: bool = False):\n    print('waiting', flush=True); time.sleep(60)\n"
+        "tenon.cli.doctor.doctor = wait\n"
+        "from tenon.cli.app import main\nmain(['doctor'])"
+    )
+    env = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the same command goes on" in told
+    assert "Traceback" not in told
+
+
+def test_doctor_as_json_is_all_there_is_on_standard_output(tmp_path: Path) -> None:
+    found = json.loads(run_tenon("doctor", "--json", cwd=tmp_path).stdout)
+    assert set(found) == {"versions", "machine", "extras", "nano", "here"}
+    assert found["here"] == {"folder": str(tmp_path), "writable": "yes"}
+
+
+def test_runs_are_listed_shown_and_removed(tmp_path: Path) -> None:
+    with Run.open(tmp_path / "runs" / "a", config={"window": 4}, command="work") as run:
+        run.append("pairs", {"key": "x"})
+        run.finish_stage("one")
+        shown = json.loads(run_tenon("runs", "show", "runs/a", "--json", cwd=tmp_path).stdout)
+        assert shown["state"] == "running"
+        assert shown["config"] == {"window": 4}
+        assert (shown["rows"], shown["stages"]) == ({"pairs": 1}, {"one": {}})
+        refused = run_tenon("runs", "rm", "runs/a", "--yes", cwd=tmp_path)
+        assert refused.returncode == 2
+        assert "being written by process" in refused.stderr
+    (tmp_path / "runs" / "elsewhere").mkdir()
+    (tmp_path / "runs" / "elsewhere" / "config.json").write_text("{}")
+    listed = json.loads(run_tenon("runs", "list", "--json", cwd=tmp_path).stdout)["runs"]
+    assert [(one["path"], one["state"], one["command"]) for one in listed] == [("runs/a", "finished", "work")]
+    assert run_tenon("runs", "rm", "runs/a", cwd=tmp_path).returncode != 0  # nobody there to say yes
+    assert run_tenon("runs", "rm", "runs/a", "--yes", cwd=tmp_path).returncode == 0
+    assert not (tmp_path / "runs" / "a").exists()
+    assert run_tenon("runs", "rm", "runs/elsewhere", "--yes", cwd=tmp_path).returncode == 2
+    assert (tmp_path / "runs" / "elsewhere").exists()
+
+
+def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), Run.open(tmp_path / "a", config={}, command="work"):
+        raise KeyError("loss")
+    assert examine(tmp_path / "a")["state"] == "interrupted"
+    assert "KeyError" in examine(tmp_path / "a")["outcome"]
+
+
+def test_json_results_hold_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        emit({"loss": float("nan")}, as_json=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_tour_keeps_the_order_of_the_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenon.cli.tour.METHODS", {"rise": None, "batch_scaling": None, "mdm": None})
+    assert choose([]) == ["rise", "batch_scaling", "mdm"]
+    assert choose(["mdm", "batch-scaling"]) == ["batch_scaling", "mdm"]
+    with pytest.raises(ConfigError, match="did you mean 'rise'"):
+        choose(["rice"])
+
+
+def test_main_reads_the_arguments_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tenon", "--version"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("tenon ")
