@@ -7,18 +7,20 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    no_args_is_help=True, help="The small models that ship with the package: make them again, measure them."
-)
+from tenon.core.commandline import ConfigFile, Out, Sets, emit
+
+app = typer.Typer(no_args_is_help=True)
 train_app = typer.Typer(no_args_is_help=True, help="Train a nano model from nothing by its recipe.")
 app.add_typer(train_app, name="train")
 
 Books = Annotated[
-    Path, typer.Option(help="Folder with train.jsonl.xz and valid.jsonl.xz: one book a row, keys title and text.")
+    Path, typer.Option(help="Folder with train.jsonl.xz and valid.jsonl.xz: one book a row, under 'text'.")
 ]
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", help="Change one field of the preset: key=value, dotted for nested fields.")
-]
+
+
+@app.callback()
+def nano() -> None:
+    """Make the small models that ship with the package again, and measure them."""
 
 
 @train_app.command("lm")
@@ -26,36 +28,35 @@ def train_lm_command(
     books: Books,
     gsm8k: Annotated[Path, typer.Option(help="GSM8K's train.jsonl.")],
     preset: Annotated[
-        str, typer.Option(help="cpu (two cores, about 80 minutes), gpu, or mini (a minute, knows nothing).")
+        str, typer.Option(help="cpu (two cores, 80 minutes), gpu, or mini (a minute; knows nothing).")
     ] = "cpu",
-    out: Annotated[Path, typer.Option(help="Folder of the run; the same command again goes on.")] = Path(
-        "runs/nano-lm"
-    ),
+    config: ConfigFile = None,
     sets: Sets = None,
+    out: Out = Path("runs/nano-lm"),
 ) -> None:
     """Train nano-lm: tokenizer, training, export.
 
-    Example: tenon nano train lm --books data/books --gsm8k data/gsm8k/train.jsonl --preset cpu
+    Example: tenon nano train lm --books data/books --gsm8k data/gsm8k/train.jsonl
     """
     from tenon.core.config import load
     from tenon.core.run import Run
     from tenon.nano.lm import PRESETS, LMConfig, train_lm
 
-    config = load(LMConfig, presets=PRESETS, preset=preset, sets=sets or ())
-    with Run.open(out, config=config, command="nano train lm", seed=config.train.seed) as run:
-        folder = train_lm(run, config, books=books, gsm8k=gsm8k)
-        run.report("nano-lm: training", summary=f"Preset {preset}. The model lies in {folder.name}/ beside this page.")
+    recipe = load(LMConfig, presets=PRESETS, preset=preset, file=config, sets=sets or ())
+    identity = {path.name: fingerprint(path) for path in (books / "train.jsonl.xz" if books.is_dir() else books, gsm8k)}
+    with Run.open(out, config=recipe, command="nano train lm", seed=recipe.train.seed, identity=identity) as run:
+        folder = train_lm(run, recipe, books=books, gsm8k=gsm8k)
     typer.echo(f"The model is in {folder}. Measure it: tenon nano measure --model {folder} --books {books}")
 
 
 @app.command("measure")
 def measure_command(
     books: Books,
-    model: Annotated[str, typer.Option(help="Folder or name of the model.")] = "nano-lm",
-    out: Annotated[Path, typer.Option(help="Folder of the run; the same command again goes on.")] = Path(
-        "runs/nano-lm-measure"
-    ),
+    model: Annotated[str, typer.Option(help="Folder, hub id or nano name of a causal language model.")] = "nano-lm",
+    config: ConfigFile = None,
     sets: Sets = None,
+    out: Out = Path("runs/nano-lm-measure"),
+    results: Annotated[Path | None, typer.Option(help="Also write the figures to this results file.")] = None,
 ) -> None:
     """Measure a language model as nano-lm's card does: bits per byte beside baselines, word problems by steps.
 
@@ -63,17 +64,39 @@ def measure_command(
     """
     from tenon.core.config import load
     from tenon.core.models.loading import load_model, load_tokenizer, weights_hash
+    from tenon.core.results import write_results
     from tenon.core.run import Run
     from tenon.nano.measure import MeasureConfig, measure
 
-    config = load(MeasureConfig, sets=sets or ())
-    network, tokenizer = load_model(model), load_tokenizer(model)
-    with Run.open(out, config=config, command="nano measure", identity={"weights": weights_hash(network)}) as run:
-        figures = measure(run, network, tokenizer, config, books=books)
-        run.table("bits per byte", figures["text"], caption="Held-out books: total bits divided by bytes of UTF-8.")
-        for shots, table in figures["accuracy"].items():
-            run.table(
-                f"word problems, {shots} examples", table, caption="Unseen problems, greedy; 95 % Wilson intervals."
-            )
-        page = run.report("nano-lm: measured", summary=f"Model: {model}.")
-    typer.echo(f"The page is {page}")
+    settings = load(MeasureConfig, file=config, sets=sets or ())
+    network, tokenizer, weights = load_model(model), load_tokenizer(model), weights_hash(model)
+    identity = {"weights": weights, "valid": fingerprint(books / "valid.jsonl.xz")}
+    with Run.open(out, config=settings, command="nano measure", seed=settings.seed, identity=identity) as run:
+        figures = measure(run, network, tokenizer, settings, books=books)
+        page = run.report(f"{model}: measured", summary="Held-out bits per byte, and unseen word problems solved.")
+    if results is not None:
+        write_results(
+            results,
+            command=f"tenon nano measure --books BOOKS --model {model}",
+            seed=settings.seed,
+            weights=weights,
+            config=settings,
+            **figures,
+        )
+    emit(figures, as_json=False, text=f"The page is {page}")
+
+
+def fingerprint(path: Path) -> str:
+    """Give the SHA-256 of a file that a run reads.
+
+    Raises:
+        DataError: There is no such file.
+    """
+    import hashlib
+
+    from tenon.core.errors import DataError
+
+    if not path.is_file():
+        raise DataError(f"{path} is no file here; give the path of the data, as `--help` shows.")
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

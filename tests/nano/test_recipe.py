@@ -22,7 +22,10 @@ def reading(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A few made-up books and exercises in the two formats that the recipe reads."""
     folder = tmp_path_factory.mktemp("reading")
     books = folder / "books.jsonl"
-    rows = [{"title": f"T{n}", "text": f"In the year {n}, the sea rose; the town slept. Nobody came. " * 150} for n in range(50)]
+    rows = [
+        {"title": f"T{n}", "text": f"In the year {n}, the sea rose; the town slept. Nobody came. " * 150}
+        for n in range(50)
+    ]
     books.write_text("\n".join(json.dumps(row) for row in rows))
     exercises = folder / "gsm8k.jsonl"
     problems = generate_problems(1, "train", 60)

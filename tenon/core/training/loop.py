@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+from tenon.core.progress import Advance, progress
+
 if TYPE_CHECKING:
     from transformers import Trainer
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["RunCallback", "checkpoint_folder", "train"]
 
 METRICS = ("loss", "learning_rate", "grad_norm")
+"""What the metrics keep: figures that a repetition gives again. The trainer's own timings are none of these."""
 
 
 def checkpoint_folder(run: Run) -> Path:
@@ -23,42 +26,21 @@ def checkpoint_folder(run: Run) -> Path:
     return run.path / "checkpoints"
 
 
-class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers ships this class untyped
-    """Write the trainer's figures into the run's metrics, and show them on one progress line."""
+class RunCallback(TrainerCallback):
+    """Write the trainer's figures into the run's metrics, and show how far it is."""
 
-    def __init__(self, run: Run, label: str) -> None:
+    def __init__(self, run: Run, advance: Advance) -> None:
         self.run = run
-        self.label = label
-        self.progress: Any = None
-        self.task: Any = None
+        self.advance = advance
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Forget metrics beyond the checkpoint that training goes on from, and open the progress line."""
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self.run.rewind(state.global_step)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
-            transient=False,
-        )
-        self.task = self.progress.add_task(self.label, total=state.max_steps, completed=state.global_step, figures="")
-        self.progress.start()
+        """Forget metrics beyond the checkpoint from which training goes on."""
+        self.run.rewind(state.global_step + 1)
+        self.advance(state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Move the progress line."""
-        self.progress.update(self.task, completed=state.global_step)
+        """Count the step."""
+        self.advance()
 
     def on_log(
         self,
@@ -68,15 +50,10 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers ships 
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Keep what can be repeated (loss, rate, norm); the trainer's own timings are not figures of the run."""
+        """Keep the figures of a step; the summary at the end of training has no loss of its own."""
         figures = {name: float(logs[name]) for name in METRICS if logs and name in logs}
         if "loss" in figures:
             self.run.log(step=state.global_step, **figures)
-            self.progress.update(self.task, figures=f"loss {figures['loss']:.3f}")
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Close the progress line."""
-        self.progress.stop()
 
 
 def train(trainer: Trainer, run: Run, *, label: str = "training") -> None:
@@ -85,12 +62,8 @@ def train(trainer: Trainer, run: Run, *, label: str = "training") -> None:
     Data order, schedule and optimiser state go on where the checkpoint was written, so that a training killed at any
     point ends as an uninterrupted one does (bitwise with the same number of threads).
     """
-    callback = RunCallback(run, label)
-    trainer.add_callback(callback)
     folder = checkpoint_folder(run)
     newest = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    try:
+    with progress(label, trainer.args.max_steps) as advance:
+        trainer.add_callback(RunCallback(run, advance))
         trainer.train(resume_from_checkpoint=newest)
-    finally:
-        if callback.progress is not None:
-            callback.progress.stop()
