@@ -38,7 +38,7 @@ def violations(root: Path) -> list[str]:
             found += [f"{here.as_posix()}:{line} imports {target}: {why}" for why in objections(here, target)]
     light = sorted({*root.glob("cli/*.py"), *(file for pattern in LIGHT for file in root.glob(pattern))})
     for file in light:
-        for chain in heavy_chains(file, root, ()):
+        for chain in heavy_chains(file, root):
             found.append(f"{chain[0]} reaches {chain[-1]} when it is imported: {' -> '.join(chain)}")
     return found
 
@@ -86,17 +86,19 @@ def objections(here: Path, target: str) -> Iterator[str]:
             yield "methods meet in pipelines only"
 
 
-def heavy_chains(file: Path, root: Path, before: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The ways on which importing a file imports a heavy library, through the package's own files."""
-    here = file.relative_to(root).as_posix()
-    if here in before:
-        return
-    for _, target in imports(file, root, at_import_time=True):
-        if target.split(".")[0] in HEAVY:
-            yield (*before, here, target.split(".")[0])
-        elif target.startswith(f"{root.name}."):
-            for own in own_files(target, root):
-                yield from heavy_chains(own, root, (*before, here))
+def heavy_chains(file: Path, root: Path) -> Iterator[tuple[str, ...]]:
+    """A shortest way on which importing a file imports each heavy library, through the package's own files."""
+    chains, told = {file: (file.relative_to(root).as_posix(),)}, set()
+    for here in (waiting := [file]):
+        for _, target in imports(here, root, at_import_time=True):
+            library = target.split(".")[0]
+            if library in HEAVY and library not in told:
+                told.add(library)
+                yield (*chains[here], library)
+            for own in own_files(target, root) if library == root.name else ():
+                if own not in chains:
+                    chains[own] = (*chains[here], own.relative_to(root).as_posix())
+                    waiting.append(own)
 
 
 def own_files(target: str, root: Path) -> list[Path]:
