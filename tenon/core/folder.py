@@ -1,0 +1,116 @@
+"""Whose folder is it: one live writer, one piece of work, and never files that are none of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tenon.core.config import differences
+from tenon.core.errors import RunConflict
+from tenon.core.files import TEMPORARY, clear_leftovers, json_bytes, read_json, write_atomic
+
+__all__ = ["Lock", "claim"]
+
+_BEING_DELETED = {"being deleted": True}
+
+
+def claim(path: Path, settings: dict[str, Any], *, fresh: bool = False) -> Lock:
+    """Take a folder for the work that `settings` describe, and clear what a kill left half-written.
+
+    Args:
+        path: The folder; made when absent.
+        settings: `{"config": ..., "seed": ..., "identity": ...}`, kept in config.json.
+        fresh: Delete the run in this folder, with everything in it.
+
+    Raises:
+        RunConflict: Another live process writes here; the run has other settings; or the folder holds files and is no
+            run.
+    """
+    _refuse_foreign(path)
+    path.mkdir(parents=True, exist_ok=True)
+    lock, file = Lock(path / "lock"), path / "config.json"
+    try:
+        if file.exists():
+            before = read_json(file)
+            if fresh or before == _BEING_DELETED:
+                _delete_run(path)
+            elif before != settings:
+                raise RunConflict(_conflict(path, before, settings))
+        clear_leftovers(path)
+        if not file.exists():
+            write_atomic(file, json_bytes(settings, indent=2))
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+class Lock:
+    """The right to write in a folder, held by one live process at a time.
+
+    The kernel drops it when the process ends in whatever way, so that no stale lock survives a kill. Uses `flock`
+    (Linux, macOS); on a network file system it is as good as that system's `flock`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            RunConflict: Another live process holds it; the message names its pid.
+        """
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            pid = os.read(self._file, 32).decode(errors="replace").strip() or "unknown"
+            os.close(self._file)
+            raise RunConflict(
+                f"{path.parent} is being written by process {pid}; "
+                "wait until it has finished, stop it, or use another folder."
+            ) from error
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Give the lock back; more than once is harmless."""
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+        self._file = -1
+
+
+def _refuse_foreign(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise RunConflict(f"{path} is a file; a run needs a folder.")
+    if path.is_dir() and not (path / "config.json").exists():
+        foreign = sorted(one.name for one in path.iterdir() if one.name != "lock" and not one.name.endswith(TEMPORARY))
+        if foreign:
+            raise RunConflict(
+                f"{path} holds files and no config.json, so it is no run ({', '.join(foreign[:5])}); "
+                "use a new or empty folder."
+            )
+
+
+def _conflict(path: Path, before: dict[str, Any], settings: dict[str, Any]) -> str:
+    def flat(one: dict[str, Any]) -> dict[str, Any]:
+        return {**one.get("config", {}), "seed": one.get("seed"), "identity": one.get("identity", {})}
+
+    changes = "\n".join(f"  {change}" for change in differences(flat(before), flat(settings)))
+    return (
+        f"The run in {path} was begun with other settings:\n{changes}\n"
+        "Give the old settings to continue it, use another folder, or delete it and begin again with --fresh."
+    )
+
+
+def _delete_run(path: Path) -> None:
+    """Delete everything but the lock. The marker makes a deletion that is killed go on at the next opening."""
+    write_atomic(path / "config.json", json_bytes(_BEING_DELETED))
+    for one in path.iterdir():
+        if one.is_dir() and not one.is_symlink():
+            shutil.rmtree(one)
+        elif one.name not in ("lock", "config.json"):
+            one.unlink()
+    (path / "config.json").unlink()
