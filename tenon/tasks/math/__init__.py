@@ -8,6 +8,8 @@ Problem 0 of a split is always the same; no test problem shares its equations wi
 
 from __future__ import annotations
 
+from tenon.tasks.math.answers import extract_answer, extract_last_number, is_correct, same_answer
+from tenon.tasks.math.episodes import generate_episode
 from tenon.tasks.math.generate import generate_problem, generate_problems
 from tenon.tasks.math.problem import (
     Problem,
@@ -18,17 +20,26 @@ from tenon.tasks.math.problem import (
     split_of,
     verify,
 )
+from tenon.tasks.math.readers import WrittenProblem, read_gsm8k, read_math
 from tenon.tasks.math.stories import FAMILIES
 
 __all__ = [
     "FAMILIES",
     "Problem",
     "Step",
+    "WrittenProblem",
+    "extract_answer",
+    "extract_last_number",
     "find_faults",
+    "generate_episode",
     "generate_problem",
     "generate_problems",
+    "is_correct",
     "parse_solution",
+    "read_gsm8k",
+    "read_math",
     "render_solution",
+    "same_answer",
     "split_of",
     "verify",
 ]
