@@ -25,7 +25,14 @@ SEAMS = {
 }
 """Fast-moving interfaces -> the one file that may touch them (with its tests)."""
 HEAVY = ("torch", "transformers", "datasets", "accelerate", "trl", "diffusers", "scipy", "matplotlib", "pandas")
-LIGHT = ("methods/__init__.py", "methods/*/__init__.py", "methods/*/config.py", "methods/*/cli.py", "nano/cli.py")
+LIGHT = (
+    "__init__.py",
+    "methods/__init__.py",
+    "methods/*/__init__.py",
+    "methods/*/config.py",
+    "methods/*/cli.py",
+    "nano/cli.py",
+)
 """Files that the command line reads to show help, besides `cli/` itself."""
 
 
