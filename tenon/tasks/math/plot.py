@@ -180,7 +180,7 @@ def tell(family: Family, story: Plan, rng: Random, *, distractor: bool) -> tuple
     """Tell a plan: the question as text, and the steps with their clauses.
 
     Raises:
-        Unfit: no free number is left for the distractor.
+        Unfit: the distractor's number is one that a step uses.
     """
     words = _cast(family, rng)
     sentences, clauses = [], []
@@ -193,9 +193,12 @@ def tell(family: Family, story: Plan, rng: Random, *, distractor: bool) -> tuple
             sentences.append(_sentence(rng.choice(move.says), place, move is story.moves[-1], rng).format_map(told))
         clauses += [(clause, told) for _, clause in move.parsed]
     if distractor:
-        used = {number for drawn in story.drawn for number in drawn.values()}
-        free = [number for number in range(3, 60) if number not in used]
-        sentence = rng.choice(family.distractors).format_map({**words, "d": rng.choice(free)})
+        sentence = rng.choice(family.distractors)
+        drawn_numbers = {number for drawn in story.drawn for number in drawn.values()}
+        idle = rng.choice([number for number in range(3, 60) if number not in drawn_numbers])
+        if any(str(idle) in equation.split() for equation in story.equations):  # a unit factor or an intermediate value
+            raise Unfit
+        sentence = sentence.format_map({**words, "d": idle})
         sentences.insert(rng.randint(1, len(sentences)), sentence)
     sentences.append(rng.choice(story.moves[-1].asks).format_map(told))
     steps = tuple(

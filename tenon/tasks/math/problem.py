@@ -187,7 +187,8 @@ def find_faults(problem: Problem) -> list[str]:
 
     Every equation is true; every operand is a number of the question, a word of the question such as `half`, a unit
     factor whose unit the step names, or the value of an earlier step; every value but the last is used later; the last
-    is the answer, which the question does not give away; the record agrees with the text; the split follows from it.
+    is the answer, which the question does not give away; a number that no step uses stands in the question exactly if a
+    distractor was announced; the record agrees with the text; the split follows from it.
     """
     try:
         steps, answer = parse_solution(problem.solution)
@@ -217,6 +218,8 @@ def find_faults(problem: Problem) -> list[str]:
         faults.append(f"the last step gives {steps[-1].value} but the answer is {answer}")
     if int(answer) in given:
         faults.append(f"the question gives its answer {answer} away")
+    if problem.has_distractor != bool(given - {operand for step in steps for operand in (step.left, step.right)}):
+        faults.append(f"has_distractor is {problem.has_distractor}, but the numbers of the question say otherwise")
     split = split_of(step.equation for step in steps)
     if split != problem.split:
         faults.append(f"the equations belong to split {split!r} but the problem says {problem.split!r}")
