@@ -13,6 +13,7 @@ import typer
 from tenon import __version__
 from tenon.core.commandline import Json, emit, say
 from tenon.core.errors import ConfigError, TenonError
+from tenon.core.machine import machine_facts, versions
 from tenon.methods import METHODS
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def tour(
     names = choose(only or [])  # before the imports: a wrong name is told at once
 
     from tenon.core.files import write_atomic
-    from tenon.core.report import render_html
+    from tenon.core.report import render_html, to_json
 
     reports, failures, began = [], {}, time.perf_counter()
     for number, name in enumerate(names, start=1):
@@ -60,7 +61,9 @@ def tour(
             say(f"{name} failed: {error}")
     page = out / "report.html"
     if reports:
-        write_atomic(page, render_html(reports, title="Tenon: the tour"))
+        about = {"machine": machine_facts(), "versions": versions()}
+        write_atomic(page, render_html(reports, title="Tenon: the tour", facts=about))
+        write_atomic(page.with_suffix(".json"), to_json(reports))
     say(f"{len(reports)} of {len(names)} stops in {time.perf_counter() - began:.0f} s.")
     result = {"page": str(page.resolve()) if reports else None, "stops": [report.title for report in reports]}
     emit(
