@@ -16,7 +16,7 @@ from tenon.core.errors import DataError, require
 from tenon.core.seeds import derive
 from tenon.core.training.packing import mask_labels, pack
 from tenon.nano.toolchats import tool_chat
-from tenon.tasks.math import FAMILIES, Problem, generate_episode, generate_problem, read_gsm8k
+from tenon.tasks.math import FAMILIES, Problem, WrittenProblem, generate_episode, generate_problem, read_gsm8k
 from tenon.tasks.text import Document, read_documents
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class MixtureConfig:
     """Row length at the end: the model's own context [tokens]."""
     long_from: float = 0.8
     """Share of the steps after which rows have full length."""
-    hard_from: float = 0.4
+    hard_from: float = 0.5
     """Share of the steps after which problems of every length and family come; before, few steps and easy families."""
     answers_from: float = 0.6
     """Share of the steps after which, in word problems, only the assistant's tokens are learnt."""
@@ -89,7 +89,7 @@ def split_books(folder: Path) -> tuple[list[Document], list[Document]]:
     return [book for book in books if book.key not in names], held_out
 
 
-def split_gsm8k(path: Path) -> tuple[list[Problem], list[Problem]]:
+def split_gsm8k(path: Path) -> tuple[list[WrittenProblem], list[WrittenProblem]]:
     """Read GSM8K's training file as (training rows, rows held out of training)."""
     rows = list(read_gsm8k(path))
     held_out = rows[GSM8K_HELD_OUT_EVERY - 1 :: GSM8K_HELD_OUT_EVERY]
@@ -123,7 +123,7 @@ class Mixture:
         *,
         steps: int,
         books: Sequence[Document],
-        gsm8k: Sequence[Problem],
+        gsm8k: Sequence[WrittenProblem | Problem],
     ) -> None:
         self.config = config
         self.tokenizer = tokenizer

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tenon.tasks.math.answers import extract_answer, same_answer
-
 from tenon.tasks.math.problem import Problem
 
 __all__ = ["chat_prompt", "score_answers", "solve"]

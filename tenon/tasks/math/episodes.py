@@ -21,7 +21,8 @@ from tenon.tasks.math.problem import Operator, Problem, Split, Step, calculate, 
 __all__ = ["generate_episode"]
 
 ONSETS = (
-    "b", "bl", "br", "d", "dr", "f", "fl", "g", "gl", "gr", "k", "kl", "m", "n", "p", "pl", "pr", "s", "sk", "sl", "t", "tr",
+    "b", "bl", "br", "d", "dr", "f", "fl", "g", "gl", "gr", "k", "kl", "m", "n", "p", "pl", "pr", "s",
+    "sk", "sl", "t", "tr",
 )  # fmt: skip
 VOWELS = "aeiou"
 CODAS = ("ck", "ft", "g", "ld", "lk", "m", "mp", "n", "nk", "p", "rd", "rk", "sk", "t", "x")

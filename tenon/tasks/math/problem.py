@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast
 
@@ -182,13 +182,14 @@ def calculate(left: int, op: Operator, right: int) -> int | None:
             return left // right if right and left % right == 0 else None
 
 
-def find_faults(problem: Problem) -> list[str]:
+def find_faults(problem: Problem, *, told: Collection[int] = ()) -> list[str]:
     """Say everything that is wrong with a problem, judged from its text; an empty list proves it.
 
     Every equation is true; every operand is a number of the question, a word of the question such as `half`, a unit
     factor whose unit the step names, or the value of an earlier step; every value but the last is used later; the last
     is the answer, which the question does not give away; a number that no step uses stands in the question exactly if a
-    distractor was announced; the record agrees with the text; the split follows from it.
+    distractor was announced; the record agrees with the text; the split follows from it. `told` are numbers that the
+    reader knows from elsewhere: in an episode, what the invented unit holds.
     """
     try:
         steps, answer = parse_solution(problem.solution)
@@ -202,7 +203,7 @@ def find_faults(problem: Problem) -> list[str]:
         faults.append("the stored steps differ from those in the text")
     if not steps or len(steps) != problem.num_steps:
         faults.append(f"there are {len(steps)} steps but num_steps is {problem.num_steps}")
-    known: set[int] = set()
+    known = set(told)
     for number, step in enumerate(steps, start=1):
         if calculate(step.left, step.op, step.right) != step.value:
             faults.append(f"step {number}: {step.equation} is false")
@@ -226,9 +227,9 @@ def find_faults(problem: Problem) -> list[str]:
     return faults
 
 
-def verify(problem: Problem) -> None:
+def verify(problem: Problem, *, told: Collection[int] = ()) -> None:
     """Raise DataError with every fault of the problem; see `find_faults`."""
-    faults = find_faults(problem)
+    faults = find_faults(problem, told=told)
     if faults:
         raise DataError(f"problem {problem.key} is wrong: " + "; ".join(faults) + ".")
 
