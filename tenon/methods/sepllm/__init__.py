@@ -1,0 +1,49 @@
+"""SepLLM (arXiv 2412.12094): keep initial, separator and neighbouring tokens; half the KV cache, endless streams."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from tenon.core.report import Card
+from tenon.methods.sepllm.config import PRESETS, SepConfig
+
+__all__ = [
+    "CARD",
+    "PRESETS",
+    "SepCache",
+    "SepConfig",
+    "app",
+    "apply_sepllm",
+    "demo",
+    "resolve_separators",
+    "sep_mask",
+    "stream_perplexity",
+]
+
+CARD = Card(
+    name="sepllm",
+    title="SepLLM",
+    paper="SepLLM: Accelerate Large Language Models by Compressing One Segment into One Separator",
+    arxiv="2412.12094",
+    summary="Half the KV cache or less, and endless streams: keep first tokens, separators and nearest tokens.",
+    shape="apply",
+    when_to_use="Long prompts, long chats or endless streams on any Llama, Qwen or Mistral model, without training.",
+)
+
+_HOME = {
+    "SepCache": "cache",
+    "app": "cli",
+    "apply_sepllm": "model",
+    "demo": "demo",
+    "resolve_separators": "separators",
+    "sep_mask": "mask",
+    "stream_perplexity": "stream",
+}
+"""Front names that need torch, or are only for the command line: imported when first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,332 @@
+"""The cache: keys and values of the tokens that stay, in one contiguous store per layer, and how much memory that is.
+
+Layers only carry out what the `schedule` of their rule has planned: nothing is concatenated per decoded token, and
+keys are re-rotated once per compression. A forward that is interrupted leaves the cache as it was after the one before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from tenon.core.errors import ConfigError, DataError, UnsupportedModelError
+from tenon.core.models.cache import KVCache, KVLayer
+from tenon.methods.sepllm.config import LayerRule, SepConfig
+from tenon.methods.sepllm.rotary import rerotate
+from tenon.methods.sepllm.schedule import Plan, Schedule, schedule
+from tenon.methods.sepllm.usage import Usage
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+__all__ = ["SepCache", "SepLayer", "layer_rules"]
+
+
+class SepLayer(KVLayer):
+    """Keys and values of one layer."""
+
+    def __init__(self, rule: LayerRule) -> None:
+        super().__init__()
+        self.rule = rule
+        self.columns = 0
+        """Columns fed so far, pads included."""
+        self.width = 0
+        """Slots in use."""
+        self.plan: Plan | None = None
+        self.inv_freq: Tensor | None = None
+        self._next: tuple[Tensor, Tensor] | None = None
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Store what the plan of this forward keeps, and give the keys and values that its queries see.
+
+        Raises:
+            DataError: The tensors fit another batch, model or dtype than the stored ones, or no forward was planned.
+        """
+        plan = self.plan
+        if plan is None:
+            raise DataError(
+                "A SepCache works inside `with apply_sepllm(model, tokenizer, config)`; this model has it not."
+            )
+        self._check(key_states)
+        if plan.place is not None:
+            rows = torch.arange(key_states.shape[0], device=key_states.device)
+            self._next = self._with_room(plan.slots.width, key_states, value_states)
+            for store, states in zip(self._next, (key_states, value_states), strict=True):
+                store[rows, :, plan.place] = states[:, :, 0]
+            return self._seen(self._next, plan.slots.width)
+        if plan.keep is None:
+            return self._seen(self._appended(key_states, value_states), self.width + plan.columns)
+        if self.width and plan.is_gapless:
+            seen = self._seen(self._appended(key_states, value_states), self.width + plan.columns)
+        else:
+            seen = self._joined(key_states, value_states)
+        keys, values = (_gather(states, plan.keep) for states in seen)
+        if plan.shift is not None and self.inv_freq is not None:
+            keys = rerotate(keys, plan.shift, self.inv_freq)
+        self._next = self._allocated(plan.slots.width, keys, values)
+        return (keys, values) if plan.moves_first else seen
+
+    def commit(self) -> None:
+        """Make what `update` stored the state."""
+        assert self.plan is not None
+        assert self._next is not None
+        self.keys, self.values = self._next
+        self.width, self.columns = self.plan.slots.width, self.columns + self.plan.columns
+        self.is_initialized = True
+        self.plan = self._next = None
+
+    def get_seq_length(self) -> int:
+        """Give the columns fed so far, pads included: what transformers counts, whatever is still stored [tokens]."""
+        return self.columns
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Give the number of keys in the next forward, and 0 for their offset; asked only when attention is the
+        model's own."""
+        return self.width + query_length, 0
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.keys = self.values = self.plan = self._next = None
+        self.columns = self.width = 0
+        self.is_initialized = False
+
+    def select(self, rows: Int[Tensor, rows]) -> None:  # noqa: F821 - a shape
+        """Let row `i` go on from what row `rows[i]` was."""
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys[rows.to(self.keys.device)], self.values[rows.to(self.values.device)]
+
+    def _check(self, states: Tensor) -> None:
+        if self.keys is None:
+            return
+        stored = (*self.keys.shape[:2], self.keys.shape[3], self.keys.dtype)
+        came = (*states.shape[:2], states.shape[3], states.dtype)
+        if stored != came:
+            names = "batch {}, {} heads of {}, {}"
+            raise DataError(
+                f"The cache holds {names.format(*stored)}, but the forward brings {names.format(*came)}; a cache "
+                "belongs to one model and one batch. Call cache.reset(), or make a new one."
+            )
+
+    def _appended(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        end = self.width + keys.shape[2]
+        self._next = self._with_room(end, keys, values)
+        for store, states in zip(self._next, (keys, values), strict=True):
+            store[:, :, self.width : end] = states
+        return self._next
+
+    def _joined(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        if self.keys is None or self.values is None or self.width == 0:
+            return keys, values
+        stored = self._seen((self.keys, self.values), self.width)
+        return torch.cat([stored[0], keys], 2), torch.cat([stored[1], values], 2)
+
+    def _with_room(self, slots: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Give stores with at least `slots` slots that hold what is stored now."""
+        if self.keys is None or self.values is None:
+            return self._allocated(slots, keys[:, :, :0], values[:, :, :0])
+        if self.keys.shape[2] >= slots:
+            return self.keys, self.values
+        stored = self._seen((self.keys, self.values), self.width)
+        return self._allocated(slots, *stored)
+
+    def _allocated(self, slots: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Give new stores of `slots` slots and some room, beginning with these keys and values.
+
+        Empty slots are zero, not whatever was in memory: a masked NaN would still spoil the weighted sum.
+        """
+        room = max(slots + 32, slots * 5 // 4)
+        if self.rule.capacity is not None:
+            room = max(slots, min(room, self.rule.capacity + 1))
+        stores = []
+        for states in (keys, values):
+            batch, heads, count, width = states.shape
+            store = states.new_zeros(batch, heads, room, width)
+            store[:, :, :count] = states
+            stores.append(store)
+        return stores[0], stores[1]
+
+    @staticmethod
+    def _seen(stores: tuple[Tensor, Tensor], slots: int) -> tuple[Tensor, Tensor]:
+        return stores[0][:, :, :slots], stores[1][:, :, :slots]
+
+
+class SepCache(KVCache):
+    """A bounded (or separator-bounded) cache for one batch; reusable over turns, like any transformers cache.
+
+    Args:
+        config: What is kept.
+        model_config: The config of the model it is for: number of layers, sliding windows.
+
+    Raises:
+        ConfigError: `config` names layers that the model has not.
+        UnsupportedModelError: No layer of the model attends to everything, so there is nothing to drop.
+    """
+
+    def __init__(self, config: SepConfig, model_config: PreTrainedConfig) -> None:
+        self.config = config
+        self.schedules: dict[LayerRule, Schedule] = {}
+        self.usage = Usage()
+        super().__init__([SepLayer(rule) for rule in layer_rules(config, model_config)])
+
+    @property
+    def rules(self) -> list[LayerRule]:
+        """The rule of each layer."""
+        return [layer.rule for layer in self.layers]
+
+    @property
+    def batch(self) -> int | None:
+        """Rows, once something is stored."""
+        first = next(iter(self.schedules.values()), None)
+        return None if first is None else len(first.slots.length)
+
+    @property
+    def tokens(self) -> Int[Tensor, batch] | int:
+        """Real tokens fed so far, per row."""
+        first = next(iter(self.schedules.values()), None)
+        return 0 if first is None else first.tokens
+
+    def room(self, columns: int, is_real: Bool[Tensor, "batch columns"] | None) -> int:
+        """Give how many of the next `columns` one forward can take: up to the first compression of any layer and
+        row."""
+        if not self.schedules:
+            rule = self.layers[-1].rule
+            started = [schedule(each, 1, torch.device("cpu")) for each in set(self.rules)] if rule else []
+            return min(
+                each.room(columns, None if is_real is None else is_real.any(0, keepdim=True)) for each in started
+            )
+        return min(each.room(columns, is_real) for each in self.schedules.values())
+
+    def begin(
+        self,
+        is_sep: Bool[Tensor, "batch columns"],
+        is_real: Bool[Tensor, "batch columns"] | None,
+        inv_freq: Float[Tensor, " half"] | None = None,
+    ) -> dict[LayerRule, Plan]:
+        """Plan the forward of these tokens; its layers then carry the plan out, and `commit` makes it count.
+
+        Args:
+            is_sep: Which of the new tokens are separators.
+            is_real: False on pads; None where there are none.
+            inv_freq: The model's rotary frequencies, where positions are those in the cache.
+
+        Raises:
+            DataError: The cache holds another number of rows.
+        """
+        batch = is_sep.shape[0]
+        if self.batch not in (None, batch):
+            raise DataError(
+                f"The cache holds {self.batch} rows, but {batch} came; a cache belongs to one batch. Call "
+                "cache.reset(), or make a new one."
+            )
+        if not self.schedules:
+            self.schedules = {rule: schedule(rule, batch, is_sep.device) for rule in self.rules}
+        none = torch.zeros_like(is_sep)
+        plans = {rule: each.plan(is_sep if rule.separators else none, is_real) for rule, each in self.schedules.items()}
+        for layer in self.layers:
+            layer.plan, layer.inv_freq = plans[layer.rule], inv_freq
+        return plans
+
+    def commit(self, plans: dict[LayerRule, Plan], is_real: Bool[Tensor, "batch columns"] | None) -> None:
+        """Make a forward that every layer has carried out the state."""
+        for layer in self.layers:
+            layer.commit()
+        counts = None if is_real is None else is_real.sum(1).tolist()
+        self.usage.add([(self.schedules[rule], plans[rule]) for rule in self.rules], counts, self.bytes())
+        for rule, each in self.schedules.items():
+            each.commit(plans[rule], is_real)
+
+    def stats(self) -> dict[str, float]:
+        """Say how much was seen, stored and attended to, and the memory it took; see `Usage.report` for the names."""
+        return self.usage.report(self.config)
+
+    def reset(self) -> None:
+        """Forget everything."""
+        super().reset()
+        self.schedules, self.usage = {}, Usage()
+
+    def reorder_cache(self, beam_idx: Int[Tensor, rows]) -> None:  # noqa: F821 - a shape
+        """Let row `i` go on from what row `beam_idx[i]` was."""
+        for layer in self.layers:
+            layer.select(beam_idx)
+        for each in self.schedules.values():
+            each.reorder(beam_idx.to(each.tokens.device))
+
+    def batch_select_indices(self, indices: Int[Tensor, rows]) -> None:  # noqa: F821 - a shape
+        """Keep some rows."""
+        self.reorder_cache(indices)
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat every row."""
+        if self.batch is not None:
+            self.reorder_cache(torch.arange(self.batch).repeat_interleave(repeats))
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Refuse: dropped tokens cannot come back.
+
+        Raises:
+            DataError: Anything at all is to be removed.
+        """
+        if tokens_to_remove != 0:
+            raise DataError(
+                "A SepCache cannot be cut back: what it dropped is gone. Assisted and contrastive decoding need that; "
+                "use greedy search, sampling or beam search."
+            )
+
+
+def layer_rules(config: SepConfig, model_config: PreTrainedConfig) -> list[LayerRule]:
+    """Give the rule of each layer of a model: full layers see everything, sliding layers stay as they are.
+
+    In a cache with in-cache positions smaller than the sliding window nothing is ever out of the window, so there a
+    sliding layer is like any other.
+
+    Raises:
+        ConfigError: `config` names layers that the model has not.
+        UnsupportedModelError: Every layer slides, or a layer is of a kind that keeps no keys.
+    """
+    text = model_config.get_text_config()
+    num_layers = text.num_hidden_layers
+    sliding = getattr(text, "sliding_window", None)
+    kinds = (
+        getattr(text, "layer_types", None)
+        or ["full_attention" if sliding is None else "sliding_attention"] * num_layers
+    )
+    if unknown := sorted(set(kinds) - {"full_attention", "sliding_attention"}):
+        raise UnsupportedModelError(
+            f"{type(text).__name__} has layers of type {unknown[0]!r}, which SepLLM does not know."
+        )
+    if (
+        config.positions == "cache"
+        and config.capacity is not None
+        and sliding is not None
+        and config.capacity < sliding
+    ):
+        kinds = ["full_attention"] * num_layers
+    if "full_attention" not in kinds:
+        raise UnsupportedModelError(
+            f"Every layer of {type(text).__name__} has a sliding window of {sliding} tokens, so it drops distant "
+            "tokens already. Use positions='cache' with a smaller capacity, or set sliding_window=None for texts "
+            "within the window."
+        )
+    if config.positions == "cache" and "sliding_attention" in kinds:
+        raise ConfigError(
+            f"SepConfig.capacity is {config.capacity}, but some layers have a sliding window of {sliding}; with "
+            "positions='cache' the capacity must be smaller than the window."
+        )
+    full = config.full_indices(num_layers)
+    slides = LayerRule(init=0, window=sliding, separators=False)
+    sees_all = LayerRule(init=0, window=None)
+    return [
+        slides if kind == "sliding_attention" else sees_all if index in full else config.rule()
+        for index, kind in enumerate(kinds)
+    ]
+
+
+def _gather(states: Float[Tensor, "batch heads keys dim"], index: Int[Tensor, "batch kept"]) -> Tensor:
+    """Pick keys or values row by row."""
+    if index.shape[0] == 1:
+        return states.index_select(2, index[0])
+    batch, heads, _, width = states.shape
+    return states.gather(2, index[:, None, :, None].expand(batch, heads, index.shape[1], width))

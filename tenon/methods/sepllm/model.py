@@ -1,0 +1,303 @@
+"""SepLLM on a live model, and off again: where transformers is met.
+
+The decoder's `forward` is wrapped on the instance; no modelling code is touched and no attribute is left behind. The
+wrapper knows the token ids, so it marks separators, plans what the cache keeps, cuts long inputs at compressions, and
+passes the plan down as a keyword argument that current models hand to their attention function.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from tenon.core.errors import ConfigError, DataError, UnsupportedModelError
+from tenon.core.models.attention import Switch, register, sdpa
+from tenon.core.models.cache import cache_argument, is_empty_default
+from tenon.core.models.roles import roles_of
+from tenon.methods.sepllm.cache import SepCache, layer_rules
+from tenon.methods.sepllm.config import SepConfig
+from tenon.methods.sepllm.mask import ranks
+from tenon.methods.sepllm.schedule import Plan
+from tenon.methods.sepllm.separators import resolve_separators
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["ATTENTION", "Applied", "apply_sepllm"]
+
+ATTENTION = "tenon_sepllm"
+"""Our name in transformers' attention registry."""
+
+FIXED_ROPE = ("default", "linear", "llama3", "yarn", "proportional")
+"""Kinds of RoPE whose frequencies do not depend on the length, so that keys can be moved."""
+
+
+def apply_sepllm(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, config: SepConfig) -> Applied:
+    """Make a causal language model see and keep what `config` says, until `.remove()` or the end of a `with` block.
+
+    `generate`, plain forwards and evaluation libraries then work as before; the cache is made automatically. A forward
+    without a cache gives the logits of one with a fresh cache. Applying an equal config again changes nothing.
+
+        with apply_sepllm(model, tokenizer, PRESETS["paper-stream-324"]):
+            model.generate(**inputs)
+
+    Args:
+        model: A model of a known architecture; it is changed in place.
+        tokenizer: Where separators are looked up; None is enough for published lists of ids and for `none`.
+        config: What to see and keep.
+
+    Raises:
+        ConfigError: The config does not fit the model or the tokenizer, or another config is applied already.
+        UnsupportedModelError: The architecture is unknown, or its positions cannot be moved.
+    """
+    backbone = model.get_submodule(roles_of(model).backbone)
+    now = getattr(backbone.forward, "_sepllm", None)
+    if now is not None:
+        if now.config == config:
+            return now
+        raise ConfigError(
+            "Another SepConfig is applied to this model already; call .remove() on what apply_sepllm returned."
+        )
+    return Applied(model, tokenizer, config)
+
+
+class Applied:
+    """SepLLM as it is applied to one model; what `apply_sepllm` returns."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, config: SepConfig) -> None:
+        roles = roles_of(model)
+        self.model, self.config = model, config
+        self.separators: Bool[Tensor, vocab] = resolve_separators(  # noqa: F821 - a shape
+            tokenizer,
+            config.separators,
+            vocab_size=model.config.get_text_config().vocab_size,
+            extra_ids=config.separator_ids,
+            match=config.match,
+        ).to(model.device)
+        self.inv_freq = _frequencies(model.get_submodule(roles.rotary)) if config.positions == "cache" else None
+        layer_rules(config, model.config)
+        self._backbone = model.get_submodule(roles.backbone)
+        self._forward = self._backbone.forward
+        self._was_own = "forward" in vars(self._backbone)  # somebody else wraps it on the instance, too
+        self._cache_name = cache_argument(self._backbone)
+        self._names = list(inspect.signature(self._forward).parameters)
+        register(ATTENTION, _attention)
+        self._switch = Switch(model, ATTENTION)
+
+        @functools.wraps(self._forward)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            return self._wrapped(**dict(zip(self._names, args, strict=False)), **kwargs)
+
+        forward._sepllm = self  # type: ignore[attr-defined]
+        self._backbone.forward = forward
+
+    def new_cache(self) -> SepCache:
+        """Make an empty cache for this model; pass it to forwards or `generate` to keep it over turns and read its
+        stats."""
+        return SepCache(self.config, self.model.config)
+
+    def remove(self) -> None:
+        """Give the model back as it was, bit for bit; doing it again changes nothing."""
+        if getattr(self._backbone.forward, "_sepllm", None) is not self:
+            return
+        if self._was_own:
+            self._backbone.forward = self._forward
+        else:
+            del self._backbone.forward
+        self._switch.off()
+
+    def __enter__(self) -> Applied:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def _wrapped(self, **kwargs: Any) -> Any:
+        """Run one forward of the decoder, in as many pieces as the cache needs."""
+        separator_mask = kwargs.pop("separator_mask", None)
+        if self.config.is_off:
+            with self._switch.handed_over():
+                return self._forward(**kwargs)
+        is_sep, is_real = self._bits(kwargs, separator_mask)
+        given = kwargs.get(self._cache_name)
+        use_cache = kwargs.get("use_cache")
+        if use_cache is None:
+            use_cache = self.model.config.get_text_config().use_cache and not self._backbone.training
+        if isinstance(given, SepCache) and given.config != self.config:
+            raise DataError("The cache was made for another SepConfig than the one applied; make it with .new_cache().")
+        if given is not None and not isinstance(given, SepCache) and not is_empty_default(given):
+            raise DataError(
+                f"The {type(given).__name__} is not empty, but was not filled under SepLLM; begin with an empty cache, "
+                "or one from .new_cache()."
+            )
+        cache = given if isinstance(given, SepCache) else self.new_cache()
+        is_kept = use_cache or given is not None
+        needs_cache = self.config.prefill == "stream" and not torch.is_grad_enabled()
+        kwargs[self._cache_name] = cache if is_kept or needs_cache else None
+        kwargs["use_cache"] = is_kept or needs_cache
+        is_sep = self._with_interval(cache, is_sep, is_real)
+        output = self._pieces(kwargs, cache, is_sep, is_real)
+        if not is_kept and self._cache_name in output:
+            output[self._cache_name] = None
+        return output
+
+    def _bits(self, kwargs: dict[str, Any], separator_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Say which of the new tokens are separators, and which are real (None: all)."""
+        ids, padding = kwargs.get("input_ids"), kwargs.get("attention_mask")
+        if separator_mask is not None:
+            is_sep = separator_mask.bool()
+        elif ids is not None:
+            is_sep = self.separators[ids.to(self.separators.device)].to(ids.device)
+        else:
+            raise DataError(
+                "SepLLM needs token ids to find separators; with inputs_embeds, pass separator_mask=[batch, seq]."
+            )
+        if padding is None:
+            return is_sep, None
+        if padding.dim() != 2:
+            raise DataError(
+                f"The attention mask has {padding.dim()} dimensions; SepLLM makes its own, and needs the one that "
+                "marks padding, [batch, seq]."
+            )
+        is_real = padding[:, -is_sep.shape[1] :].to(is_sep.device).bool()
+        return (is_sep, None) if bool(is_real.all()) else (is_sep & is_real, is_real)
+
+    def _with_interval(self, cache: SepCache, is_sep: Tensor, is_real: Tensor | None) -> Tensor:
+        """Mark every `interval`-th token instead, where the config asks for that control."""
+        every = self.config.interval
+        if every is None:
+            return is_sep
+        tokens = cache.tokens
+        start = tokens[:, None] if isinstance(tokens, Tensor) else tokens
+        position = ranks(torch.ones_like(is_sep) if is_real is None else is_real) + start - self.config.init
+        real = True if is_real is None else is_real
+        return (position >= 0) & (position % every == every - 1) & real
+
+    def _pieces(self, kwargs: dict[str, Any], cache: SepCache, is_sep: Tensor, is_real: Tensor | None) -> Any:
+        outputs, start, columns, past = [], 0, is_sep.shape[1], cache.get_seq_length()
+        while start < columns:
+            rest = None if is_real is None else is_real[:, start:]
+            stop = start + (cache.room(columns - start, rest) if kwargs[self._cache_name] is not None else columns)
+            cut = slice(start, stop)
+            part = kwargs if (start, stop) == (0, columns) else _sliced(kwargs, cut, past)
+            real = None if is_real is None else is_real[:, cut]
+            if real is not None and bool(real.all()):
+                real = None
+            outputs.append(self._piece(part, cache, is_sep[:, cut], real))
+            start = stop
+        return outputs[0] if len(outputs) == 1 else _concatenated(outputs, self._cache_name)
+
+    def _piece(self, kwargs: dict[str, Any], cache: SepCache, is_sep: Tensor, is_real: Tensor | None) -> Any:
+        plans = cache.begin(is_sep, is_real, self.inv_freq)
+        if self.config.positions == "cache":
+            kwargs = kwargs | {"position_ids": plans[cache.rules[0]].query_slot}
+        if all(plan.is_plain for plan in plans.values()):
+            with self._switch.handed_over():
+                output = self._forward(**kwargs)
+        else:
+            output = self._forward(**kwargs, sepllm=Masks([plans[rule] for rule in cache.rules]))
+        if kwargs[self._cache_name] is not None:
+            cache.commit(plans, is_real)
+        return output
+
+
+class Masks:
+    """The masks of one forward, layer by layer; layers of one rule share one."""
+
+    def __init__(self, plans: list[Plan]) -> None:
+        self._plans = plans
+        self._built: dict[tuple[int, torch.dtype, torch.device], Tensor | None] = {}
+
+    def of(self, layer: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
+        """Give a layer's mask as what is added to its scores [B or 1, 1, Q, keys]; None where everything is seen."""
+        plan = self._plans[layer]
+        key = (id(plan), dtype, device)
+        if key not in self._built:
+            self._built[key] = _additive(plan.build_mask(), dtype, device)
+        return self._built[key]
+
+
+def _additive(
+    mask: Bool[Tensor, "batch queries keys"] | None, dtype: torch.dtype, device: torch.device
+) -> Tensor | None:
+    """Turn True into 0 and False into the lowest finite number: kernels would do it again in every layer."""
+    if mask is None:
+        return None
+    lowest = torch.finfo(dtype).min
+    return torch.zeros(mask.shape, dtype=dtype, device=device).masked_fill_(~mask.to(device), lowest)[:, None]
+
+
+def _attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    sepllm: Masks | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Attend under the plan of this forward; the function that transformers calls."""
+    if sepllm is None:  # never run dense without saying so
+        raise UnsupportedModelError(
+            f"{type(module).__name__} did not pass the plan on to its attention; this version of transformers, or this "
+            "model's code, is not supported."
+        )
+    mask = sepllm.of(module.layer_idx, query.dtype, query.device)  # type: ignore[arg-type]
+    return sdpa(module, query, key, value, mask, scaling=scaling, dropout=dropout)
+
+
+def _frequencies(rotary: torch.nn.Module) -> Tensor:
+    """Give the model's rotary frequencies, if keys can be moved with them."""
+    kind = getattr(rotary, "rope_type", None)
+    inv_freq = getattr(rotary, "inv_freq", None)
+    if kind not in FIXED_ROPE or not isinstance(inv_freq, Tensor):
+        raise UnsupportedModelError(
+            f"{type(rotary).__name__} has positions of kind {kind!r}, whose keys cannot be moved; positions='cache' "
+            f"needs one of {', '.join(FIXED_ROPE)}. Use positions='absolute' within the trained length."
+        )
+    return inv_freq
+
+
+def _sliced(kwargs: dict[str, Any], cut: slice, past: int) -> dict[str, Any]:
+    """Give the arguments of one piece of a forward."""
+    part = dict(kwargs)
+    for name in ("input_ids", "inputs_embeds", "position_ids"):
+        if part.get(name) is not None:
+            part[name] = part[name][:, cut]
+    if part.get("attention_mask") is not None:
+        columns = part["attention_mask"].shape[1]
+        offset = past if columns > kwargs_columns(kwargs) else 0
+        part["attention_mask"] = part["attention_mask"][:, : offset + cut.stop]
+    return part
+
+
+def kwargs_columns(kwargs: dict[str, Any]) -> int:
+    """Give the number of new tokens in a forward's arguments."""
+    tensor = kwargs["input_ids"] if kwargs.get("input_ids") is not None else kwargs["inputs_embeds"]
+    return int(tensor.shape[1])
+
+
+def _concatenated(outputs: list[Any], cache_name: str) -> Any:
+    """Put the outputs of the pieces side by side."""
+    whole = outputs[-1]
+    if getattr(whole, "attentions", None) is not None:
+        raise DataError(
+            "Attention weights were asked for, but the text went through the cache in pieces; ask without them."
+        )
+    whole["last_hidden_state"] = torch.cat([output.last_hidden_state for output in outputs], 1)
+    if getattr(whole, "hidden_states", None) is not None:
+        whole["hidden_states"] = tuple(
+            torch.cat(states, 1) for states in zip(*(o.hidden_states for o in outputs), strict=True)
+        )
+    return whole

@@ -1,0 +1,59 @@
+"""The pictures of SepLLM's pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tenon.core.report import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_long", "draw_memory"]
+
+
+def draw_long(curves: Mapping[str, Sequence[float]], *, stretch: int, context: int) -> Figure:
+    """Draw the likelihood along one long stream: who holds out past the trained context, and who does not.
+
+    Args:
+        curves: Per contender the mean NLL of each stretch of the text [nats per token].
+        stretch: Tokens per stretch.
+        context: Trained context of the model [tokens].
+    """
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure()
+        axes = figure.add_subplot()
+        for name, values in curves.items():
+            axes.plot([(index + 1) * stretch for index in range(len(values))], values, label=name)
+        axes.axvline(context, color="#62625d", linestyle=":", linewidth=1)
+        axes.annotate(" trained context", (context, axes.get_ylim()[1]), va="top", fontsize=9, color="#62625d")
+        axes.set(xlabel="position in the text [tokens]", ylabel="negative log-likelihood\n[nats per token]")
+        axes.legend(fontsize=9)
+        return figure
+
+
+def draw_memory(text: Sequence[Mapping[str, Any]], problems: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw quality against memory, one point per contender: perplexity of the text, accuracy on the word problems."""
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure(figsize=(8.4, 3.8))
+        left, right = figure.subplots(1, 2)
+        for row in text:
+            left.plot(row["mean cache [tokens]"], row["perplexity"], "o", markersize=8, label=row["method"])
+        left.set(title="Text", xlabel="mean cache [tokens]", ylabel="perplexity (lower is better)")
+        for row in problems:
+            height = 100 * row["accuracy"]
+            error = [[height - 100 * row["low"]], [100 * row["high"] - height]]
+            right.errorbar(
+                row["mean cache [tokens]"], height, error, fmt="o", markersize=8, capsize=3, label=row["method"]
+            )
+        right.set(title="Word problems", xlabel="mean cache [tokens]", ylabel="solved [%]", ylim=(-2, 102))
+        for axes in (left, right):
+            axes.set_xlim(left=0)
+        handles, labels = right.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9)
+        return figure
