@@ -13,10 +13,18 @@ from typing import Any
 
 from tenon.core.errors import DataError
 
-__all__ = ["clear_leftovers", "fingerprints", "json_bytes", "plain", "read_json", "write_atomic"]
+__all__ = [
+    "fingerprints",
+    "json_bytes",
+    "plain",
+    "read_json",
+    "sync_folder",
+    "write_all",
+    "write_atomic",
+]
 
 TEMPORARY = ".writing"
-"""Suffix of a file that is being written; only a kill leaves one behind."""
+"""Suffix of a file that is being written. A kill may leave one; the same work writes it again, and so removes it."""
 
 
 def plain(value: Any, where: str, *, nonfinite: Callable[[str, float], Any] | None = None) -> Any:
@@ -91,12 +99,20 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        write_all(file, data)
+    finally:
+        os.close(file)
     os.replace(temporary, path)
     sync_folder(path.parent)
+
+
+def write_all(file: int, data: bytes) -> None:
+    """Write to a file descriptor until all is on the disk; a single `os.write` may take a part only."""
+    while data:
+        data = data[os.write(file, data) :]
+    os.fsync(file)
 
 
 def sync_folder(path: Path) -> None:
@@ -106,12 +122,6 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def clear_leftovers(folder: Path) -> None:
-    """Remove what a kill left half-written below `folder`."""
-    for leftover in folder.rglob(f".*{TEMPORARY}"):
-        leftover.unlink(missing_ok=True)
 
 
 def fingerprints(folder: Path, *, skip: Collection[str] = ()) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tenon.core.config import differences
 from tenon.core.errors import RunConflict
-from tenon.core.files import TEMPORARY, clear_leftovers, json_bytes, read_json, write_atomic
+from tenon.core.files import TEMPORARY, json_bytes, read_json, write_atomic
 
 __all__ = ["Lock", "claim"]
 
@@ -19,7 +19,7 @@ _BEING_DELETED = {"being deleted": True}
 
 
 def claim(path: Path, settings: dict[str, Any], *, fresh: bool = False) -> Lock:
-    """Take a folder for the work that `settings` describe, and clear what a kill left half-written.
+    """Take a folder for the work that `settings` describe.
 
     Args:
         path: The folder; made when absent.
@@ -40,7 +40,6 @@ def claim(path: Path, settings: dict[str, Any], *, fresh: bool = False) -> Lock:
                 _delete_run(path)
             elif before != settings:
                 raise RunConflict(_conflict(path, before, settings))
-        clear_leftovers(path)
         if not file.exists():
             write_atomic(file, json_bytes(settings, indent=2))
     except BaseException:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tenon.core.errors import DataError
-from tenon.core.files import json_bytes, plain, sync_folder, write_atomic
+from tenon.core.files import json_bytes, plain, sync_folder, write_all, write_atomic
 
 __all__ = ["Lines", "Metrics", "Rows"]
 
@@ -45,16 +45,12 @@ class Lines:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add one plain record; when this returns, the line is on the disk."""
-        data = json_bytes(record)
         is_new = not self.path.exists()
         file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             start = os.fstat(file).st_size
             try:
-                rest = data
-                while rest:
-                    rest = rest[os.write(file, rest) :]
-                os.fsync(file)
+                write_all(file, json_bytes(record))
             except OSError:  # a full disk, say: leave no half line for the next append to run into
                 os.ftruncate(file, start)
                 raise
