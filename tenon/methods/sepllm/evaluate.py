@@ -25,7 +25,7 @@ from torch import Tensor
 from tenon.core.errors import DataError, require
 from tenon.core.models.cache import cache_argument
 from tenon.core.scoring.generation import greedy_texts
-from tenon.core.scoring.intervals import paired_interval, wilson_interval
+from tenon.core.scoring.intervals import mcnemar_p, paired_interval, wilson_interval
 from tenon.core.scoring.perplexity import perplexity, stream_nll, window_nll
 from tenon.core.seeds import derive
 from tenon.methods.sepllm.config import SepConfig
@@ -177,7 +177,8 @@ def evaluate_streams(
             {
                 "key": name,
                 "nll": nll.mean(1).tolist(),
-                "mean": stats["stored_mean"],
+                # An unbounded cache counts a chunk as one step; fed one by one, full attention holds 1 ... size - 1.
+                "mean": stats["stored_mean"] if rule.capacity is not None else size / 2,
                 "bytes": stats["kv_bytes_now"] / count,
             },
         )
@@ -191,7 +192,7 @@ def evaluate_streams(
             {
                 "method": name,
                 "perplexity": _exp_mean(row["nll"]),
-                "ratio to SepLLM": _exp(difference.estimate),
+                "ratio to SepLLM": _exp(difference.difference),
                 "low": _exp(difference.low),
                 "high": _exp(difference.high),
                 "mean cache [tokens]": row["mean"],
@@ -249,8 +250,8 @@ def evaluate_problems(run: Run, model: Any, tokenizer: Any, config: EvalConfig) 
     that keeps as many tokens as SepLLM was measured to keep.
 
     Returns:
-        One row per contender: accuracy with its Wilson interval, the difference to SepLLM paired over problems, mean
-        tokens in the cache, and the share of the keys seen that were attended to.
+        One row per contender: accuracy with its Wilson interval, the difference to SepLLM paired over problems (with
+        McNemar's exact p), mean tokens in the cache, and the share of all keys that were attended to.
     """
     problems = list(generate_problems(derive(config.seed, "sepllm"), "test", config.problems))
     prompts = [
@@ -305,9 +306,10 @@ def _problem_table(run: Run, config: EvalConfig) -> list[dict[str, Any]]:
                 "accuracy": sum(marks) / len(marks),
                 "low": low,
                 "high": high,
-                "minus SepLLM": difference.estimate,
+                "minus SepLLM": difference.difference,
                 "difference low": difference.low,
                 "difference high": difference.high,
+                "p": mcnemar_p(marks, correct[SEP]),
                 "mean cache [tokens]": usage["stored_mean"],
                 "share of keys [%]": usage["kv_time_avg_pct"],
             }
