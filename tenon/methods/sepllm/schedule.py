@@ -249,7 +249,7 @@ class BoundedSchedule(Schedule):
         is_prefill = self.columns == 0 and rule.prefill != "stream"
         window = rule.window if is_prefill and rule.prefill == "sparse" else None
         is_plain = (self.columns == 0 and (window is None or columns <= window)) or (
-            self.has_dropped_nothing and is_real is None
+            self.columns > 0 and self.has_dropped_nothing and is_real is None
         )
         stays, num_sep = position >= 0, self.num_sep
         if window is not None:
