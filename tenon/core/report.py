@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from tenon.core.files import json_bytes, plain
 
@@ -177,16 +178,17 @@ def render_markdown(reports: Sequence[Report], *, title: str, figures: str = "fi
     for one in reports:
         parts += [f"{level} {_escape(one.title)}", _escape(one.summary)]
         if one.card and one.card.arxiv:
-            parts.append(f"{_escape(one.card.paper)}, [arXiv {one.card.arxiv}](https://arxiv.org/abs/{one.card.arxiv})")
+            link = f"https://arxiv.org/abs/{quote(one.card.arxiv)}"
+            parts.append(f"{_escape(one.card.paper)}, [arXiv {_escape(one.card.arxiv)}]({link})")
         for table in one.tables:
             parts += [f"**{_escape(table.name)}** {_escape(table.caption)}".strip(), _markdown_table(table)]
         for fig in one.figures:
             ending = "svg" if fig.svg is not None else "png"
-            parts.append(f"![{_escape(fig.alt or fig.caption or fig.name)}]({figures}/{fig.name}.{ending})")
+            parts.append(f"![{_escape(fig.alt or fig.caption or fig.name)}]({figures}/{quote(fig.name)}.{ending})")
             parts.append(f"**{_escape(fig.name)}** {_escape(fig.caption)}".strip())
         parts.append("\n".join(f"- {_escape(note)}" for note in one.notes))
         lines = [
-            f"- {_escape(group)} {_escape(name)}: {_escape(value)}"
+            f"- {_escape(f'{group} {name}')}: {_escape(value)}"
             for group, pairs in _groups(one.facts)
             for name, value in pairs
         ]
@@ -285,8 +287,9 @@ def _numbers(cells: Sequence[Any]) -> list[str]:
     >>> _numbers([0.5, 12.25, None]), _numbers([4096, 12]), _numbers([1e-9, 2.0])
     (['0.50', '12.25', '–'], ['4,096', '12'], ['1e-09', '2'])
     """
-    sizes = [abs(cell) for cell in cells if isinstance(cell, int | float) and math.isfinite(cell) and cell != 0]
-    is_whole = not any(isinstance(cell, float) and math.isfinite(cell) and not cell.is_integer() for cell in cells)
+    finite = [cell for cell in cells if isinstance(cell, int | float) and math.isfinite(cell)]
+    sizes = [abs(cell) for cell in finite if cell != 0]
+    is_whole = all(cell == int(cell) for cell in finite)
     scientific = bool(sizes) and (min(sizes) < 1e-4 or (max(sizes) >= 1e9 and not is_whole))
     decimals = 0
     if sizes and not is_whole and not scientific:
@@ -300,7 +303,7 @@ def _numbers(cells: Sequence[Any]) -> list[str]:
             return str(cell)
         return f"{cell:.4g}" if scientific else f"{cell:,.{decimals}f}"
 
-    while decimals and all(show(cell, decimals).endswith("0") for cell in cells if _is_number(cell)):
+    while decimals and all(show(cell, decimals).endswith("0") for cell in finite):
         decimals -= 1
     return [show(cell, decimals) for cell in cells]
 
