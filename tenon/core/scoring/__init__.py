@@ -1,0 +1,1 @@
+"""How well a model does: likelihood of text, simple baselines beside it, and how sure a figure is."""
