@@ -15,11 +15,6 @@ from tenon.core.models.loading import is_nano, load_model, load_tokenizer, nano_
 from tenon.core.models.tiny import tiny_model, tiny_tokenizer
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-
-
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A bf16 checkpoint, as most are, with its tokenizer."""
