@@ -93,7 +93,7 @@ class SepLayer(KVLayer):
         self.columns = self.width = 0
         self.is_initialized = False
 
-    def select(self, rows: Int[Tensor, rows]) -> None:  # noqa: F821 - a shape
+    def select(self, rows: Int[Tensor, rows]) -> None:
         """Let row `i` go on from what row `rows[i]` was."""
         if self.keys is not None and self.values is not None:
             self.keys, self.values = self.keys[rows.to(self.keys.device)], self.values[rows.to(self.values.device)]
@@ -247,14 +247,14 @@ class SepCache(KVCache):
         super().reset()
         self.schedules, self.usage = {}, Usage()
 
-    def reorder_cache(self, beam_idx: Int[Tensor, rows]) -> None:  # noqa: F821 - a shape
+    def reorder_cache(self, beam_idx: Int[Tensor, rows]) -> None:
         """Let row `i` go on from what row `beam_idx[i]` was."""
         for layer in self.layers:
             layer.select(beam_idx)
         for each in self.schedules.values():
             each.reorder(beam_idx.to(each.tokens.device))
 
-    def batch_select_indices(self, indices: Int[Tensor, rows]) -> None:  # noqa: F821 - a shape
+    def batch_select_indices(self, indices: Int[Tensor, rows]) -> None:
         """Keep some rows."""
         self.reorder_cache(indices)
 

@@ -3,7 +3,7 @@
 Shape letters: B rows, Q queries, K keys, S tokens.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: tests execute the shapes.
 
 import torch
 from jaxtyping import Bool, Int

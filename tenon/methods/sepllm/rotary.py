@@ -4,7 +4,7 @@ A cache with in-cache positions stores keys already rotated. When a compression 
 is turned by the difference once, instead of rotating the whole cache at every token.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: tests execute the shapes.
 
 import torch
 from jaxtyping import Float, Int

@@ -58,7 +58,7 @@ def resolve_separators(
     vocab_size: int,
     extra_ids: Sequence[int] = (),
     match: Literal["exact", "space", "contains"] = "contains",
-) -> Bool[torch.Tensor, vocab]:  # noqa: F821 - a shape, not a name
+) -> Bool[torch.Tensor, vocab]:
     r"""Say of every token id whether it is a separator.
 
     Args:
@@ -107,7 +107,7 @@ def token_texts(tokenizer: PreTrainedTokenizerBase) -> list[str | None]:
     return [None if index in special or token is None else read(token) for index, token in enumerate(tokens)]
 
 
-def density(is_separator: Bool[torch.Tensor, vocab], ids: torch.Tensor) -> float:  # noqa: F821 - a shape
+def density(is_separator: Bool[torch.Tensor, vocab], ids: torch.Tensor) -> float:
     """Give the share of tokens that are separators (rho), and warn where it makes no sense.
 
     Warns:

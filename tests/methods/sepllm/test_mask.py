@@ -1,0 +1,88 @@
+"""Equation 1 (properties 7.5, 7.7 and the masks behind 7.3 and 7.4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tenon.methods.sepllm.mask import ranks, sep_mask, visible
+from tenon.methods.sepllm.reference import mask_by_loops
+
+WINDOW = 5
+
+
+@pytest.mark.parametrize("seq", [1, 2, WINDOW - 1, WINDOW, WINDOW + 1, 127, 128, 129, 513])
+@pytest.mark.parametrize("init", [0, 3])
+def test_7_05_mask_is_the_definition(seq: int, init: int) -> None:
+    is_sep = torch.rand(1, seq) < 0.15
+    loops = mask_by_loops(is_sep[0].tolist(), init=init, window=WINDOW)
+    assert torch.equal(sep_mask(is_sep, init=init, window=WINDOW)[0], torch.tensor(loops))
+
+
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64])
+def test_7_05_ids_of_any_integer_type(dtype: torch.dtype, tiny: Any, tokenizer: Any) -> None:
+    from tenon.methods.sepllm.separators import resolve_separators
+
+    table = resolve_separators(tokenizer, "paper", vocab_size=128)
+    ids = torch.tensor([[18, 50, 5, 60]])
+    assert torch.equal(table[ids.to(dtype).long()], table[ids])
+
+
+def test_a_small_mask_written_out() -> None:
+    is_sep = torch.tensor([[False, False, True, False, False, False]])
+    expected = [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],  # the separator sees its own segment
+        [1, 0, 1, 1, 0, 0],  # init, separator, and a window of two
+        [1, 0, 1, 1, 1, 0],
+        [1, 0, 1, 0, 1, 1],
+    ]
+    assert sep_mask(is_sep, init=1, window=2)[0].int().tolist() == expected
+
+
+def test_left_padding_counts_real_tokens_only() -> None:
+    is_sep = torch.rand(1, 20) < 0.2
+    padded = torch.cat([torch.zeros(1, 7, dtype=torch.bool), is_sep], 1)
+    is_real = torch.tensor([[False] * 7 + [True] * 20])
+    mask = sep_mask(padded, init=3, window=4, is_real=is_real)[0]
+    assert torch.equal(mask[7:, 7:], sep_mask(is_sep, init=3, window=4)[0])
+    assert not mask[7:, :7].any()
+    assert torch.equal(mask[:7, :7], torch.eye(7, dtype=torch.bool))  # a pad sees itself: no empty row
+
+
+def test_stored_keys_in_any_order() -> None:
+    is_sep = torch.rand(1, 30) < 0.2
+    position = torch.arange(30)[None]
+    order = torch.randperm(30)
+    shuffled = visible(position, position[:, order], is_sep[:, order], init=2, window=6)
+    assert torch.equal(shuffled, sep_mask(is_sep, init=2, window=6)[:, :, order])
+
+
+def test_7_07_masked_keys_are_truly_unused() -> None:
+    query, key, value = torch.randn(3, 1, 2, 24, 8).unbind()
+    is_sep = torch.zeros(1, 24, dtype=torch.bool)
+    mask = sep_mask(is_sep, init=2, window=4)[:, None]
+
+    def attend(key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+
+    before = attend(key, value)
+    key, value = key.clone(), value.clone()
+    key[:, :, 10], value[:, :, 10] = 1e4, 1e4
+    after = attend(key, value)
+    sees = mask[0, 0, :, 10]
+    assert torch.equal(before[:, :, ~sees], after[:, :, ~sees])
+    assert not torch.equal(before[:, :, sees], after[:, :, sees])
+    assert sees.tolist() == [10 <= i <= 13 for i in range(24)]
+
+
+def test_9_window_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="window is 0; it must be 1 or more"):
+        sep_mask(torch.zeros(1, 3, dtype=torch.bool), init=1, window=0)
+
+
+def test_ranks() -> None:
+    assert ranks(torch.tensor([[False, True, False, True]])).tolist() == [[-1, 0, -1, 1]]
