@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tenon.core.errors import require
 from tenon.core.seeds import derive, seed_everything
 from tenon.core.training import TrainConfig
-from tenon.nano.mixture import Mixture, MixtureConfig, StepRows, split_books, split_gsm8k
+from tenon.nano.mixture import Mixture, MixtureConfig, Phase, StepRows, split_books, split_gsm8k
 from tenon.tasks.math import generate_problems
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class LMConfig:
 
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     """What it reads."""
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1100))
     """How it is trained."""
     vocab_size: int = 4096
     """Entries of the tokenizer."""
@@ -48,31 +49,57 @@ class LMConfig:
     kv_heads: int = 4
     """Key and value heads."""
     tokenizer_characters: int = 12_000_000
-    """Characters the tokenizer is learnt from; books and problems in the shares of the mixture."""
+    """Characters the tokenizer is learnt from; books and problems in the shares of the first phase."""
+
+    def __post_init__(self) -> None:
+        require(self.train.steps == self.mixture.steps, self, "train.steps", f"{self.mixture.steps}, as the phases say")
+
+
+def _recipe(phases: tuple[Phase, ...], train: TrainConfig, step_tokens: int = 4096, **shape: int) -> LMConfig:
+    mixture = MixtureConfig(phases=phases, step_tokens=step_tokens)
+    return LMConfig(mixture=mixture, train=replace(train, steps=mixture.steps), **shape)
 
 
 PRESETS = {
-    # Two CPU cores, about 70 minutes: few tokens, so small steps and a high rate.
-    "cpu": LMConfig(
-        train=TrainConfig(
-            steps=1040, batch_size=1, learning_rate=2e-3, warmup_steps=60, schedule="wsd", min_lr_ratio=0.05,
-            save_every=100, device="cpu",
+    # Two CPU cores, about 90 minutes: few tokens, so small steps and a high rate. A broad beginning, then mostly easy
+    # problems until numbers are copied and sums are learnt, then everything, and long rows at the end.
+    "cpu": _recipe(
+        (
+            Phase(steps=260, families="easy", most_steps=2),
+            Phase(steps=260, families="easy", most_steps=3),
+            Phase(steps=80),
+            Phase(
+                steps=300, families="easy", most_steps=3, learn="answers",
+                problems=0.88, books=0.08, gsm8k=0.02, tools=0.02,
+            ),
+            Phase(steps=250, most_steps=4, learn="answers", problems=0.8, books=0.14, gsm8k=0.03, tools=0.03),
+            Phase(steps=150, learn="answers"),
+            Phase(steps=100, learn="answers", context=2048),
+        ),
+        TrainConfig(
+            batch_size=1, learning_rate=2e-3, warmup_steps=60, schedule="wsd", min_lr_ratio=0.05, save_every=100,
+            device="cpu",
         ),
     ),
     # One data-centre GPU, about 20 minutes: 1.3 G tokens.
-    "gpu": LMConfig(
-        train=TrainConfig(
-            steps=10_000, batch_size=1, learning_rate=2e-3, warmup_steps=300, schedule="wsd", min_lr_ratio=0.05,
-            precision="bf16", save_every=1000,
+    "gpu": _recipe(
+        (
+            Phase(steps=1500, families="easy", most_steps=3),
+            Phase(steps=4500),
+            Phase(steps=2500, learn="answers"),
+            Phase(steps=1500, learn="answers", context=2048),
         ),
-        mixture=MixtureConfig(step_tokens=131_072),
+        TrainConfig(
+            batch_size=1, learning_rate=2e-3, warmup_steps=300, schedule="wsd", min_lr_ratio=0.05, precision="bf16",
+            save_every=1000,
+        ),
+        step_tokens=131_072,
     ),
     # The whole recipe in a minute or two, on a model too small to know anything: for the tests.
-    "mini": LMConfig(
-        train=TrainConfig(
-            steps=20, batch_size=1, learning_rate=2e-3, warmup_steps=2, save_every=8, log_every=2, device="cpu"
-        ),
-        mixture=MixtureConfig(step_tokens=512, short_context=128, context=256),
+    "mini": _recipe(
+        (Phase(steps=12, context=128, families="easy"), Phase(steps=8, context=256, learn="answers")),
+        TrainConfig(batch_size=1, learning_rate=2e-3, warmup_steps=2, save_every=8, log_every=2, device="cpu"),
+        step_tokens=512,
         vocab_size=512, hidden_size=64, intermediate_size=128, layers=2, heads=4, kv_heads=2,
         tokenizer_characters=200_000,
     ),
@@ -129,7 +156,7 @@ def train_lm(run: Run, config: LMConfig, *, books: Path, gsm8k: Path) -> Path:
     finished = run.path / "model"
     if run.stage_done("training"):
         return finished
-    mixture = Mixture(config.mixture, tokenizer, steps=config.train.steps, books=reading, gsm8k=exercises)
+    mixture = Mixture(config.mixture, tokenizer, books=reading, gsm8k=exercises)
     items = config.train.steps * config.train.batch_size * config.train.accumulation
     trainer = Trainer(
         model=build_model(config, tokenizer),
@@ -160,12 +187,12 @@ def _tokenizer(run: Run, config: LMConfig, books: list[str], exercises: list[str
 
 def _tokenizer_texts(config: LMConfig, books: list[str], exercises: list[str]) -> Any:
     """Give texts in about the shares of the mixture: a stretch of every book, generated problems, exercises."""
-    stretch = max(1, int(config.tokenizer_characters * config.mixture.books) // len(books))
+    stretch = max(1, int(config.tokenizer_characters * config.mixture.phases[0].books) // len(books))
     rng = random.Random(derive(config.mixture.seed, "tokenizer"))
     for text in books:
         start = rng.randrange(max(1, len(text) - stretch))
         yield text[start : start + stretch]
-    left = config.tokenizer_characters * config.mixture.problems
+    left = config.tokenizer_characters * config.mixture.phases[0].problems
     for problem in generate_problems(derive(config.mixture.seed, "tokenizer"), "train", 10**9):
         yield problem.question + "\n" + problem.solution
         left -= len(problem.question) + len(problem.solution)

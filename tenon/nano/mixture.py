@@ -6,11 +6,12 @@ what an uninterrupted one reads, without a state to save.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from tenon.core.errors import DataError, require
 from tenon.core.seeds import derive
@@ -23,7 +24,16 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["HELD_OUT_EVERY", "Mixture", "MixtureConfig", "StepRows", "chat_spans", "split_books", "split_gsm8k"]
+__all__ = [
+    "HELD_OUT_EVERY",
+    "Mixture",
+    "MixtureConfig",
+    "Phase",
+    "StepRows",
+    "chat_spans",
+    "split_books",
+    "split_gsm8k",
+]
 
 HELD_OUT_EVERY = 46
 """Every 46th book, and every 15th row of GSM8K, is kept out of training: for choosing settings, never for reporting."""
@@ -33,15 +43,19 @@ CHARACTERS_PER_TOKEN = 6
 
 EASY = tuple(name for name, family in FAMILIES.items() if family.level == "easy")
 STEP_COUNTS = (1, 2, 2, 3, 3, 4, 4, 5, 6)
-"""Numbers of steps, drawn alike; capped while the curriculum is young."""
+"""Numbers of steps, drawn alike, and capped by the phase."""
 
 Messages = list[dict[str, Any]]
+Row: TypeAlias = Callable[[int, int, "Phase", random.Random], list[int]]
+"""`row(step, index, phase, rng)` gives the token ids of one row."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixtureConfig:
-    """Shares of the sources, and how rows grow from short and easy to long and hard."""
+class Phase:
+    """A stretch of the training with one kind of reading."""
 
+    steps: int
+    """Optimiser steps."""
     books: float = 0.3
     """Share of the tokens that is running text from books."""
     problems: float = 0.56
@@ -50,18 +64,29 @@ class MixtureConfig:
     """Share that is GSM8K's training split."""
     tools: float = 0.06
     """Share that is generated chats with tool calls."""
+    context: int = 512
+    """Length of a row [tokens]."""
+    families: Literal["easy", "all"] = "all"
+    """Which families of word problems come."""
+    most_steps: int = 6
+    """Most steps of a word problem."""
+    learn: Literal["everything", "answers"] = "everything"
+    """In word problems: learn all tokens, or only what the assistant says."""
+
+    def __post_init__(self) -> None:
+        total = self.books + self.problems + self.gsm8k + self.tools
+        require(abs(total - 1) < 1e-9, self, "books", f"such that the four shares sum to 1 (they sum to {total:g})")
+        require(self.steps >= 1, self, "steps", "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureConfig:
+    """The curriculum: from short and easy to long and hard."""
+
+    phases: tuple[Phase, ...] = (Phase(steps=1000), Phase(steps=100, context=2048))
+    """One after the other."""
     step_tokens: int = 4096
     """Tokens per optimiser step and device."""
-    short_context: int = 512
-    """Row length at first: attention costs less, and short problems fit."""
-    context: int = 2048
-    """Row length at the end: the model's own context [tokens]."""
-    long_from: float = 0.8
-    """Share of the steps after which rows have full length."""
-    hard_from: float = 0.5
-    """Share of the steps after which problems of every length and family come; before, few steps and easy families."""
-    answers_from: float = 0.6
-    """Share of the steps after which, in word problems, only the assistant's tokens are learnt."""
     most_shots: int = 12
     """Most problems in one chat."""
     episodes: float = 0.3
@@ -70,15 +95,31 @@ class MixtureConfig:
     """Names every draw."""
 
     def __post_init__(self) -> None:
-        total = self.books + self.problems + self.gsm8k + self.tools
-        require(abs(total - 1) < 1e-9, self, "books", f"such that the four shares sum to 1 (they sum to {total:g})")
-        for name in ("short_context", "context"):
-            require(
-                self.step_tokens % getattr(self, name) == 0,
-                self,
-                name,
-                f"a divisor of step_tokens ({self.step_tokens})",
-            )
+        for phase in self.phases:
+            fits = self.step_tokens % phase.context == 0
+            require(fits, self, "step_tokens", f"a multiple of every phase's context ({phase.context})")
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all phases."""
+        return sum(phase.steps for phase in self.phases)
+
+    @property
+    def context(self) -> int:
+        """The longest row: the model's own context [tokens]."""
+        return max(phase.context for phase in self.phases)
+
+    def phase(self, step: int) -> Phase:
+        """Give the phase that a step belongs to.
+
+        >>> [MixtureConfig().phase(step).context for step in (0, 999, 1000)]
+        [512, 512, 2048]
+        """
+        for phase in self.phases:
+            step -= phase.steps
+            if step < 0:
+                return phase
+        return self.phases[-1]
 
 
 def split_books(folder: Path) -> tuple[list[Document], list[Document]]:
@@ -121,113 +162,95 @@ class Mixture:
         config: MixtureConfig,
         tokenizer: PreTrainedTokenizerFast,
         *,
-        steps: int,
         books: Sequence[Document],
         gsm8k: Sequence[WrittenProblem | Problem],
     ) -> None:
         self.config = config
         self.tokenizer = tokenizer
-        self.steps = steps
         self.gsm8k = gsm8k
-        self.spans = [
-            (book.text, start)
-            for book in books
-            for start in range(0, len(book.text) - self._row_characters, self._row_characters)
-        ]
-        if not self.spans and config.books:
-            raise DataError(f"No book has {self._row_characters} characters; give longer texts, or set books=0.")
+        self.span = config.context * CHARACTERS_PER_TOKEN
+        """Characters of a book from which one row is cut."""
+        self.spans = [(book.text, start) for book in books for start in range(0, len(book.text) - self.span, self.span)]
+        if not self.spans and any(phase.books for phase in config.phases):
+            raise DataError(f"No book has {self.span} characters; give longer texts, or set books=0 in every phase.")
         random.Random(derive(config.seed, "books")).shuffle(self.spans)
         self.special = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("assistant", "end")}
-        self.sources: dict[str, tuple[float, Callable[[int, int, int, random.Random], list[int]]]] = {
-            "problems": (config.problems, self._chats(self._problem_chat)),
-            "books": (config.books, self._book_row),
-            "gsm8k": (config.gsm8k, self._chats(self._gsm8k_chat)),
-            "tools": (config.tools, self._chats(self._tool_chat)),
+        self.sources: dict[str, Row] = {
+            "problems": self._chats(self._problem_chat),
+            "books": self._book_row,
+            "gsm8k": self._chats(self._gsm8k_chat),
+            "tools": self._chats(self._tool_chat),
         }
 
-    @property
-    def _row_characters(self) -> int:
-        return self.config.context * CHARACTERS_PER_TOKEN
-
-    def progress(self, step: int) -> float:
-        """Say how much of the training lies before this step, from 0 to 1."""
-        return step / self.steps
-
-    def context(self, step: int) -> int:
-        """Give the row length of a step [tokens]."""
-        return self.config.context if self.progress(step) >= self.config.long_from else self.config.short_context
-
     def rows(self, step: int) -> tuple[list[list[int]], list[list[int]]]:
-        """Give the token ids and the labels of a step, each as rows of `context(step)` tokens."""
-        length = self.context(step)
-        count = self.config.step_tokens // length
+        """Give the token ids and the labels of a step, each as rows of the phase's context."""
+        phase = self.config.phase(step)
+        count = self.config.step_tokens // phase.context
         rng = random.Random(derive(self.config.seed, "step", step))
         offset = rng.random()
-        answers_only = self.progress(step) >= self.config.answers_from
         ids, labels = [], []
         for index in range(count):
             # Systematic sampling: equidistant points with one random offset keep the shares even in small steps.
-            kind = self._kind((index + offset) / count)
-            row = self.sources[kind][1](step, index, length, rng)
+            kind = self._kind(phase, (index + offset) / count)
+            row = self.sources[kind](step, index, phase, rng)
             ids.append(row)
-            spans = chat_spans(row, **self.special) if answers_only and kind == "problems" else [(0, length)]
+            learns_answers = phase.learn == "answers" and kind == "problems"
+            spans = chat_spans(row, **self.special) if learns_answers else [(0, len(row))]
             labels.append(mask_labels(row, spans))
         return ids, labels
 
-    def _kind(self, point: float) -> str:
-        for name, (share, _) in self.sources.items():
-            point -= share
+    def _kind(self, phase: Phase, point: float) -> str:
+        for name in self.sources:
+            point -= float(getattr(phase, name))
             if point < 0:
                 return name
         return "problems"
 
-    def _book_row(self, step: int, index: int, length: int, rng: random.Random) -> list[int]:
+    def _book_row(self, step: int, index: int, phase: Phase, rng: random.Random) -> list[int]:
         text, start = self.spans[(step * 8 + index) % len(self.spans)]
-        shift = rng.randrange(self._row_characters - length * CHARACTERS_PER_TOKEN + 1)
-        start += shift
-        ids = self.tokenizer(text[start : start + length * CHARACTERS_PER_TOKEN], verbose=False)["input_ids"]
-        return ids[:length]
+        length = phase.context * CHARACTERS_PER_TOKEN
+        start += rng.randrange(self.span - length + 1)
+        ids = self.tokenizer(text[start : start + length], verbose=False)["input_ids"]
+        return list(ids[: phase.context])
 
-    def _chats(
-        self, chat: Callable[[str, int, random.Random, int], str]
-    ) -> Callable[[int, int, int, random.Random], list[int]]:
-        def row(step: int, index: int, length: int, rng: random.Random) -> list[int]:
+    def _chats(self, chat: Callable[[str, Phase, random.Random], str]) -> Row:
+        def row(step: int, index: int, phase: Phase, rng: random.Random) -> list[int]:
             def sequences() -> Iterator[list[int]]:
-                number = 0
-                while True:
-                    text = chat(f"{step}.{index}.{number}", step, rng, length)
+                for number in itertools.count():
+                    text = chat(f"{step}.{index}.{number}", phase, rng)
                     yield self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-                    number += 1
 
-            return next(pack(sequences(), length=length))
+            return next(pack(sequences(), length=phase.context))
 
         return row
 
     def _render(self, messages: Messages, tools: Any = None) -> str:
         return str(self.tokenizer.apply_chat_template(messages, tools=tools, tokenize=False))
 
-    def _problem_chat(self, name: str, step: int, rng: random.Random, length: int) -> str:
-        progress = self.progress(step)
-        most_steps = 6 if progress >= self.config.hard_from else 2 + int(2 * progress / self.config.hard_from)
-        families = EASY if progress < self.config.hard_from else tuple(FAMILIES)
-        shots = rng.randint(1, max(2, min(self.config.most_shots, length // 150)))
+    def _problem_chat(self, name: str, phase: Phase, rng: random.Random) -> str:
+        families = EASY if phase.families == "easy" else tuple(FAMILIES)
+        shots = rng.randint(1, max(2, min(self.config.most_shots, phase.context // 150)))
         draw = derive(self.config.seed, "chat", name)
         if shots > 1 and rng.random() < self.config.episodes:
             problems: Sequence[Problem] = generate_episode(draw, "train", 0, count=shots)
         else:
             problems = [
                 generate_problem(
-                    draw, "train", index, steps=min(rng.choice(STEP_COUNTS), most_steps), family=rng.choice(families)
+                    draw,
+                    "train",
+                    index,
+                    steps=min(rng.choice(STEP_COUNTS), phase.most_steps),
+                    family=rng.choice(families),
                 )
                 for index in range(shots)
             ]
         return self._render([message for problem in problems for message in problem.messages()])
 
-    def _gsm8k_chat(self, name: str, step: int, rng: random.Random, length: int) -> str:
-        rows = [rng.choice(self.gsm8k) for _ in range(rng.randint(1, max(1, length // 400)))]
+    def _gsm8k_chat(self, name: str, phase: Phase, rng: random.Random) -> str:
+        rows = [rng.choice(self.gsm8k) for _ in range(rng.randint(1, max(1, phase.context // 400)))]
         return self._render([message for row in rows for message in row.messages()])
 
-    def _tool_chat(self, name: str, step: int, rng: random.Random, length: int) -> str:
+    def _tool_chat(self, name: str, phase: Phase, rng: random.Random) -> str:
         messages, tools = tool_chat(derive(self.config.seed, "tools", name), 0)
         return self._render(messages, tools)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from tenon.core.errors import ConfigError
 from tenon.core.training.packing import IGNORE
-from tenon.nano.mixture import Mixture, MixtureConfig, chat_spans
+from tenon.nano.mixture import Mixture, MixtureConfig, Phase, chat_spans
 from tenon.nano.tokenizer import train_tokenizer
 from tenon.tasks.math import generate_problems
 from tenon.tasks.text import Document
@@ -16,11 +17,15 @@ from tenon.tasks.text import Document
 PROBLEMS = list(generate_problems(9, "train", 40))
 BOOKS = [Document(f"book {n}", f"Chapter {n}. It was a dark, stormy night; the rain fell. " * 200) for n in range(4)]
 TOKENIZER = train_tokenizer([book.text for book in BOOKS] + [p.question + p.solution for p in PROBLEMS], vocab_size=500)
-CONFIG = MixtureConfig(step_tokens=1024, short_context=128, context=512)
+EARLY = Phase(steps=32, context=128, families="easy", most_steps=2)
+LATE = Phase(steps=8, context=512, learn="answers")
+CONFIG = MixtureConfig(step_tokens=1024, phases=(EARLY, LATE))
+ONLY_PROBLEMS = {"problems": 1.0, "books": 0.0, "gsm8k": 0.0, "tools": 0.0}
 
 
-def mixture(config: MixtureConfig = CONFIG, steps: int = 40) -> Mixture:
-    return Mixture(config, TOKENIZER, steps=steps, books=BOOKS, gsm8k=PROBLEMS)
+def mixture(*phases: Phase) -> Mixture:
+    config = replace(CONFIG, phases=phases) if phases else CONFIG
+    return Mixture(config, TOKENIZER, books=BOOKS, gsm8k=PROBLEMS)
 
 
 def test_a_step_is_a_function_of_its_number() -> None:
@@ -30,7 +35,7 @@ def test_a_step_is_a_function_of_its_number() -> None:
     assert first.rows(7) != first.rows(8)
 
 
-def test_rows_grow_and_hold_the_tokens_of_a_step() -> None:
+def test_rows_grow_with_the_phases_and_hold_the_tokens_of_a_step() -> None:
     reading = mixture()
     for step, length in ((0, 128), (31, 128), (32, 512), (39, 512)):
         ids, labels = reading.rows(step)
@@ -38,16 +43,14 @@ def test_rows_grow_and_hold_the_tokens_of_a_step() -> None:
         assert [len(row) for row in labels] == [len(row) for row in ids]
 
 
-def test_sources_come_in_the_shares_of_the_config() -> None:
+def test_sources_come_in_the_shares_of_the_phase() -> None:
     reading = mixture()
-    kinds = Counter(reading._kind((point + 0.5) / 1000) for point in range(1000))
+    kinds = Counter(reading._kind(EARLY, (point + 0.5) / 1000) for point in range(1000))
     assert kinds == {"problems": 560, "books": 300, "gsm8k": 80, "tools": 60}
 
 
-def test_late_word_problems_teach_answers_only() -> None:
-    reading = mixture(
-        MixtureConfig(step_tokens=1024, short_context=128, context=512, books=0, gsm8k=0, tools=0, problems=1)
-    )
+def test_a_phase_of_answers_teaches_answers_only() -> None:
+    reading = mixture(replace(EARLY, **ONLY_PROBLEMS), replace(LATE, **ONLY_PROBLEMS))
     early, late = reading.rows(0), reading.rows(39)
     assert early[0] == early[1]
     ids, labels = late[0][0], late[1][0]
@@ -58,12 +61,10 @@ def test_late_word_problems_teach_answers_only() -> None:
     assert "?" in ignored
 
 
-def test_early_problems_are_short() -> None:
-    reading = mixture(
-        MixtureConfig(step_tokens=1024, short_context=512, context=512, books=0, gsm8k=0, tools=0, problems=1)
-    )
-    early = " ".join(TOKENIZER.decode(row) for row in reading.rows(0)[0])
-    late = " ".join(TOKENIZER.decode(row) for step in range(30, 36) for row in reading.rows(step)[0])
+def test_a_phase_caps_the_steps_of_its_problems() -> None:
+    reading = mixture(replace(EARLY, **ONLY_PROBLEMS), replace(LATE, **ONLY_PROBLEMS))
+    early = " ".join(TOKENIZER.decode(row) for step in range(4) for row in reading.rows(step)[0])
+    late = " ".join(TOKENIZER.decode(row) for step in range(32, 40) for row in reading.rows(step)[0])
     assert "Step 3:" not in early
     assert "Step 5:" in late
 
@@ -74,4 +75,4 @@ def test_a_chat_cut_by_the_row_still_counts() -> None:
 
 def test_shares_must_sum_to_one() -> None:
     with pytest.raises(ConfigError, match="sum to 1"):
-        MixtureConfig(books=0.9)
+        Phase(steps=1, books=0.9)
