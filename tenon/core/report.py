@@ -238,7 +238,7 @@ def _table_view(table: Table) -> dict[str, Any]:
 
 
 def _css(text: str, is_number: bool) -> str:
-    kind = "number" if is_number else "text long" if len(text) > 40 else "text"
+    kind = "number" if is_number else "text long" if len(text) > 40 else "text short" if len(text) <= 24 else "text"
     return f"{kind} missing" if text == _MISSING else kind
 
 
