@@ -71,7 +71,7 @@ class EvalConfig:
     long_tokens: int = 6144
     """Tokens of one long stream, past the trained context [tokens]."""
     problems: int = 24
-    """Unseen word problems."""
+    """Unseen word problems; 0 leaves them out."""
     shots: int = 2
     """Solved examples before each."""
     max_new_tokens: int = 200

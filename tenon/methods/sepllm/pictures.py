@@ -36,24 +36,26 @@ def draw_long(curves: Mapping[str, Sequence[float]], *, stretch: int, context: i
 
 
 def draw_memory(text: Sequence[Mapping[str, Any]], problems: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw quality against memory, one point per contender: perplexity of the text, accuracy on the word problems."""
+    """Draw quality against memory, one point per contender: perplexity of the text, accuracy on the word problems.
+
+    Without problems, only the text is drawn.
+    """
     from matplotlib.figure import Figure
 
     with style():
-        figure = Figure(figsize=(8.4, 3.8))
-        left, right = figure.subplots(1, 2)
+        figure = Figure(figsize=(8.4, 3.8)) if problems else Figure()
+        left, *others = figure.subplots(1, 2 if problems else 1, squeeze=False)[0]
         for row in text:
             left.plot(row["mean cache [tokens]"], row["perplexity"], "o", markersize=8, label=row["method"])
         left.set(title="Text", xlabel="mean cache [tokens]", ylabel="perplexity (lower is better)")
-        for row in problems:
-            height = 100 * row["accuracy"]
-            error = [[height - 100 * row["low"]], [100 * row["high"] - height]]
-            right.errorbar(
-                row["mean cache [tokens]"], height, error, fmt="o", markersize=8, capsize=3, label=row["method"]
-            )
-        right.set(title="Word problems", xlabel="mean cache [tokens]", ylabel="solved [%]", ylim=(-2, 102))
-        for axes in (left, right):
+        for right in others:
+            for row in problems:
+                height = 100 * row["accuracy"]
+                error = [[height - 100 * row["low"]], [100 * row["high"] - height]]
+                right.errorbar(row["mean cache [tokens]"], height, error, fmt="o", markersize=8, capsize=3)
+            right.set(title="Word problems", xlabel="mean cache [tokens]", ylabel="solved [%]", ylim=(-2, 102))
+        for axes in (left, *others):
             axes.set_xlim(left=0)
-        handles, labels = right.get_legend_handles_labels()
+        handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9)
         return figure
