@@ -86,6 +86,27 @@ def measure_command(
     emit(figures, as_json=False, text=f"The page is {page}")
 
 
+@app.command("held-out")
+def held_out_command(
+    books: Books,
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("runs/held-out.jsonl"),
+) -> None:
+    """Write the books that nano-lm's training left out: for choosing settings, so that reported texts stay unseen.
+
+    Example: tenon nano held-out --books data/books
+    """
+    import json
+
+    from tenon.core.files import write_atomic
+    from tenon.nano.mixture import split_books
+
+    _, kept = split_books(books)
+    lines = [json.dumps({"key": book.key, "title": book.facts.get("title"), "text": book.text}) for book in kept]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(out, ("\n".join(lines) + "\n").encode())
+    emit({"books": len(kept), "file": str(out)}, as_json=False)
+
+
 def fingerprint(path: Path) -> str:
     """Give the SHA-256 of a file that a run reads.
 

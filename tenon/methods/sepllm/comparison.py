@@ -51,8 +51,8 @@ def compare(
     run.figure(
         "long-stream",
         draw_long(curves, stretch=128, context=context),
-        f"{model_name} along one stream of {text}. Raw full attention goes past the context it was trained on; a bounded "
-        "cache with in-cache positions never does.",
+        f"{model_name} along one stream of {text}. Raw full attention goes past the context it was trained on; a "
+        "bounded cache with in-cache positions never does.",
         "Lines of negative log-likelihood over position for full attention in windows, full attention raw, SepLLM and "
         "StreamingLLM.",
     )
