@@ -14,9 +14,10 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class Advance(Protocol):
-    """Tells the progress that one more item is done."""
+    """How the work reports to the progress."""
 
-    def __call__(self, count: int = 1) -> None: ...
+    def __call__(self, count: int = 1) -> None:
+        """Say that `count` more items are done."""
 
 
 @contextmanager
