@@ -14,11 +14,7 @@ from tenon.cli.app import root
 from tenon.core import cards
 
 REPOSITORY = Path(__file__).parents[1]
-PAGES = sorted(
-    page
-    for page in REPOSITORY.rglob("*.md")
-    if not {".venv", "runs", "node_modules", ".git"} & set(page.relative_to(REPOSITORY).parts[:-1])
-)
+PAGES = sorted(page for pattern in ("*.md", "docs/*.md", "tenon/**/*.md") for page in REPOSITORY.glob(pattern))
 MAKE = runpy.run_path(str(REPOSITORY / "docs" / "make.py"))
 
 
@@ -30,14 +26,23 @@ def by_path(page: Path) -> str:
     return page.relative_to(REPOSITORY).as_posix()
 
 
-def test_the_quickstart_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+WITH_PYTHON = [page for page in PAGES if page != MAKE["PAPERS"] and blocks(page, "python")]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=by_path)
+def test_python_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "docs"}
+    for block in blocks(page, "python"):  # one page is one session: later blocks may use names of earlier ones
+        exec(compile(block, str(page), "exec"), names)
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_quickstart_has_ten_lines() -> None:
     (quickstart,) = blocks(REPOSITORY / "README.md", "python")
     assert len(quickstart.splitlines()) <= 10
-    exec(compile(quickstart, "README.md", "exec"), {"__name__": "quickstart"})
-    assert capsys.readouterr().out.strip()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_path)
