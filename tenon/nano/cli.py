@@ -16,6 +16,7 @@ app.add_typer(train_app, name="train")
 Books = Annotated[
     Path, typer.Option(help="Folder with train.jsonl.xz and valid.jsonl.xz: one book a row, under 'text'.")
 ]
+Results = Annotated[Path | None, typer.Option("--results", help="Also write the figures to this results file.")]
 
 
 @app.callback()
@@ -33,19 +34,37 @@ def train_lm_command(
     config: ConfigFile = None,
     sets: Sets = None,
     out: Out = Path("runs/nano-lm"),
+    results: Results = None,
 ) -> None:
     """Train nano-lm: tokenizer, training, export.
 
     Example: tenon nano train lm --books data/books --gsm8k data/gsm8k/train.jsonl
     """
     from tenon.core.config import load
+    from tenon.core.models.loading import weights_hash
+    from tenon.core.results import write_results
     from tenon.core.run import Run
-    from tenon.nano.lm import PRESETS, LMConfig, train_lm
+    from tenon.nano.lm import PRESETS, LMConfig, describe_training, train_lm
 
     recipe = load(LMConfig, presets=PRESETS, preset=preset, file=config, sets=sets or ())
     identity = {path.name: fingerprint(path) for path in (books / "train.jsonl.xz" if books.is_dir() else books, gsm8k)}
     with Run.open(out, config=recipe, command="nano train lm", seed=recipe.train.seed, identity=identity) as run:
         folder = train_lm(run, recipe, books=books, gsm8k=gsm8k)
+        phases = describe_training(run, recipe)
+        run.table(
+            "phases", phases, "What was read, and the mean loss of the last 50 steps of each phase [nats per token]."
+        )
+        run.report("nano-lm: training", summary=f"Preset {preset}; the model lies in {folder.name}/ beside this page.")
+    if results is not None:
+        write_results(
+            results,
+            command="tenon nano train lm --books BOOKS --gsm8k GSM8K/train.jsonl",
+            seed=recipe.train.seed,
+            weights=weights_hash(str(folder)),
+            config=recipe,
+            tokens=recipe.train.steps * recipe.mixture.step_tokens,
+            phases=phases,
+        )
     typer.echo(f"The model is in {folder}. Measure it: tenon nano measure --model {folder} --books {books}")
 
 
@@ -56,7 +75,7 @@ def measure_command(
     config: ConfigFile = None,
     sets: Sets = None,
     out: Out = Path("runs/nano-lm-measure"),
-    results: Annotated[Path | None, typer.Option(help="Also write the figures to this results file.")] = None,
+    results: Results = None,
 ) -> None:
     """Measure a language model as nano-lm's card does: bits per byte beside baselines, word problems by steps.
 
@@ -102,8 +121,7 @@ def held_out_command(
 
     _, kept = split_books(books)
     lines = [json.dumps({"key": book.key, "title": book.facts.get("title"), "text": book.text}) for book in kept]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(out, ("\n".join(lines) + "\n").encode())
+    write_atomic(out, "\n".join(lines) + "\n")
     emit({"books": len(kept), "file": str(out)}, as_json=False)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tenon.core.run import Run
 
-__all__ = ["NAME", "PRESETS", "VERSION", "LMConfig", "build_model", "train_lm"]
+__all__ = ["NAME", "PRESETS", "VERSION", "LMConfig", "build_model", "describe_training", "train_lm"]
 
 NAME, VERSION = "nano-lm", "nano-lm-1"
 
@@ -168,6 +168,30 @@ def train_lm(run: Run, config: LMConfig, *, books: Path, gsm8k: Path) -> Path:
     _export(trainer.model, tokenizer, finished)
     run.finish_stage("training", tokens=items * config.mixture.step_tokens)
     return finished
+
+
+def describe_training(run: Run, config: LMConfig) -> list[dict[str, Any]]:
+    """Give one row per phase of a finished training: what was read, how much, and the mean loss of its last 50 steps."""
+    metrics = run.metrics()
+    rows, first = [], 0
+    for phase in config.mixture.phases:
+        last = first + phase.steps
+        losses = [line["loss"] for line in metrics if max(first, last - 50) < line["step"] <= last]
+        rows.append(
+            {
+                "steps": f"{first + 1} to {last}",
+                "tokens": phase.steps * config.mixture.step_tokens,
+                "row": phase.context,
+                "problems [%]": round(100 * phase.problems),
+                "books [%]": round(100 * phase.books),
+                "families": phase.families,
+                "steps of a problem": f"up to {phase.most_steps}",
+                "learnt in problems": phase.learn,
+                "loss at the end": sum(losses) / max(1, len(losses)),
+            }
+        )
+        first = last
+    return rows
 
 
 def _tokenizer(run: Run, config: LMConfig, books: list[str], exercises: list[str]) -> PreTrainedTokenizerFast:

@@ -37,7 +37,7 @@ class MeasureConfig:
     """Most training bytes that the byte-level model reads."""
     problems: int = 1000
     """Unseen word problems, 1 to 6 steps in turn."""
-    shots: tuple[int, ...] = (0, 4)
+    shots: tuple[int, ...] = (0,)
     """Solved examples before the question, one measurement each."""
     max_new_tokens: int = 220
     """Longest answer [tokens]."""

@@ -74,9 +74,12 @@ def test_the_interval_covers_the_truth() -> None:
 def test_the_result_is_plain_and_names_its_machine() -> None:
     result = compare({"a": lambda: None}, baseline="a", warmup=0, repeats=2)
     plain = json.loads(json.dumps(result.to_dict()))
-    assert plain["repeats"] == 2 and plain["baseline"] == "a"
-    assert {"cpu", "cores", "memory", "system"} <= set(plain["machine"]) and "torch" in plain["versions"]
-    assert result.rows()[0]["function"] == "a" and result.rows()[0]["time / a"] == 1
+    assert plain["repeats"] == 2
+    assert plain["baseline"] == "a"
+    assert {"cpu", "cores", "memory", "system"} <= set(plain["machine"])
+    assert "torch" in plain["versions"]
+    assert result.rows()[0]["function"] == "a"
+    assert result.rows()[0]["time / a"] == 1
     assert machine_facts() == machine_facts()
 
 

@@ -23,7 +23,8 @@ from tenon.core.errors import ConfigError, MissingExtra, TenonError, need, requi
 )
 def test_every_error_is_ours_and_a_builtin(name: str, builtin: type[Exception]) -> None:
     error = getattr(errors, name)
-    assert issubclass(error, TenonError) and issubclass(error, builtin)
+    assert issubclass(error, TenonError)
+    assert issubclass(error, builtin)
     assert name in errors.__all__
 
 

@@ -47,8 +47,10 @@ def test_rows_come_back_in_order_and_in_the_next_session(tmp_path: Path) -> None
             {"key": "a", "text": 'line\nbreak "ü" \ud800'},
         ]
         assert run.keys("pairs") == {"a", "b"}
-        assert run.done("pairs", "a") and not run.done("pairs", "c")
-        assert run.rows("none") == [] and run.keys("none") == set()
+        assert run.done("pairs", "a")
+        assert not run.done("pairs", "c")
+        assert run.rows("none") == []
+        assert run.keys("none") == set()
     assert not (tmp_path / "none.jsonl").exists()
 
 
@@ -81,7 +83,8 @@ def test_rows_that_json_cannot_hold_are_refused(tmp_path: Path, row: dict[str, A
     with opened(tmp_path) as run:
         with pytest.raises(DataError, match=message):
             run.append("r", row)
-        assert run.rows("r") == [] and not run.done("r", "a")
+        assert run.rows("r") == []
+        assert not run.done("r", "a")
 
 
 @pytest.mark.parametrize("torn", ['{"key": "c", "x', '{"key": "c"}', "{", "x" * 200_000])
@@ -102,14 +105,16 @@ def test_a_torn_last_line_is_cut_counted_and_told(
     assert "tenon: r.jsonl: cut 1 line" in capsys.readouterr().err
     assert volatile(tmp_path)["sessions"][-1]["notices"] == run.notices
     with opened(tmp_path) as run:
-        assert run.notices == [] and run.keys("r") == {"a", "b", "c"}
+        assert run.notices == []
+        assert run.keys("r") == {"a", "b", "c"}
 
 
 def test_a_file_that_is_only_a_torn_line_becomes_empty(tmp_path: Path) -> None:
     with opened(tmp_path):
         (tmp_path / "r.jsonl").write_text('{"key"')
     with opened(tmp_path) as run:
-        assert run.rows("r") == [] and len(run.notices) == 1
+        assert run.rows("r") == []
+        assert len(run.notices) == 1
 
 
 @pytest.mark.parametrize(
@@ -142,7 +147,8 @@ def test_a_failed_write_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(OSError, match="No space left"):
             run.append("r", {"key": "b"})
         monkeypatch.setattr(os, "write", write)
-        assert not run.done("r", "b") and run.append("r", {"key": "b"})
+        assert not run.done("r", "b")
+        assert run.append("r", {"key": "b"})
         assert [row["key"] for row in run.rows("r")] == ["a", "b"]
 
 
@@ -200,7 +206,8 @@ def test_fresh_deletes_the_run_and_only_a_run(tmp_path: Path) -> None:
         run.append("r", {"key": "a"})
         run.table("t", [{"x": 1}])
     with opened(tmp_path / "run", Config(window=1), fresh=True) as run:
-        assert run.rows("r") == [] and run.config == {"window": 1}
+        assert run.rows("r") == []
+        assert run.config == {"window": 1}
     assert sorted(os.listdir(tmp_path / "run")) == ["config.json", "lock", "volatile.json"]
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "love.txt").write_text("...")
@@ -220,11 +227,13 @@ def test_a_deletion_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.
     def killed(_: Path) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", killed)
-        opened(tmp_path, fresh=True)
+        with pytest.raises(KeyboardInterrupt):
+            opened(tmp_path, fresh=True)
     with opened(tmp_path) as run:  # without fresh
-        assert run.rows("r") == [] and not run.stage_done("one")
+        assert run.rows("r") == []
+        assert not run.stage_done("one")
 
 
 # One writer.
@@ -242,9 +251,8 @@ def test_another_process_is_refused_until_this_one_ends(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(tmp_path)]
     with Run.open(tmp_path, config={}):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert (
-            done.returncode == 1 and f"RunConflict: {tmp_path} is being written by process {os.getpid()}" in done.stderr
-        )
+        assert done.returncode == 1
+        assert f"RunConflict: {tmp_path} is being written by process {os.getpid()}" in done.stderr
     assert subprocess.run(command, capture_output=True, text=True, check=False).returncode == 0
 
 
@@ -311,7 +319,8 @@ def test_metrics_without_a_number_are_null_and_told(tmp_path: Path) -> None:
 
 def test_stages_and_objects_last(tmp_path: Path) -> None:
     with opened(tmp_path) as run:
-        assert not run.stage_done("fit") and run.load_json("law") is None
+        assert not run.stage_done("fit")
+        assert run.load_json("law") is None
         run.save_json("law", {"alpha": np.float64(0.3)})
         run.finish_stage("fit", rows=3)
         run.finish_stage("fit", rows=3)
@@ -320,7 +329,8 @@ def test_stages_and_objects_last(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="JSON has no such number"):
             run.save_json("law", float("nan"))
     with opened(tmp_path) as run:
-        assert run.stage_done("fit") and run.stages() == {"fit": {"rows": 3}}
+        assert run.stage_done("fit")
+        assert run.stages() == {"fit": {"rows": 3}}
         assert run.load_json("law") == {"alpha": 0.3}
 
 
@@ -364,7 +374,10 @@ def test_the_report_holds_what_was_shown_in_order(tmp_path: Path) -> None:
     assert report.notes == ("Three rows were left out.",)
     assert report.facts == {"config": {"window": 256}, "seed": 7, "identity": {}}
     page = (tmp_path / "report.html").read_text()
-    assert "Title" in page and "Three rows were left out." in page and "window" in page and "torch" in page
+    assert "Title" in page
+    assert "Three rows were left out." in page
+    assert "window" in page
+    assert "torch" in page
     assert json.loads((tmp_path / "report.json").read_text())["reports"][0]["title"] == "Title"
     assert (tmp_path / "report.md").read_text().startswith("# Title")
 
@@ -376,10 +389,12 @@ def test_the_same_work_gives_the_same_bytes_anywhere_and_again(tmp_path: Path) -
             run.measured("stage", seconds=np.random.default_rng().random())
     one, two = (fingerprints(tmp_path / name, skip=VOLATILE) for name in ("one", "two"))
     assert one == two
-    assert not set(VOLATILE) & set(one) and "report.html" in one
+    assert not set(VOLATILE) & set(one)
+    assert "report.html" in one
     sessions = volatile(tmp_path / "one")["sessions"]
     assert [session["outcome"] for session in sessions] == ["finished", "finished"]
-    assert sessions[0]["command"] == "tenon one" and sessions[0]["seconds"] >= 0
+    assert sessions[0]["command"] == "tenon one"
+    assert sessions[0]["seconds"] >= 0
 
 
 def test_another_version_is_told(tmp_path: Path) -> None:
@@ -389,7 +404,8 @@ def test_another_version_is_told(tmp_path: Path) -> None:
     content["sessions"][0]["versions"]["torch"] = "0.1"
     (tmp_path / "volatile.json").write_text(json.dumps(content))
     with opened(tmp_path) as run:
-        assert len(run.notices) == 1 and 'torch: "0.1" ->' in run.notices[0]
+        assert len(run.notices) == 1
+        assert 'torch: "0.1" ->' in run.notices[0]
 
 
 def test_a_damaged_volatile_file_stops_nobody(tmp_path: Path) -> None:

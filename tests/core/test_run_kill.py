@@ -23,7 +23,7 @@ def test_a_kill_at_any_write_changes_nothing(tmp_path: Path) -> None:
     assert len(result["points"]) == result["calls"] > 100
     for point in result["points"]:
         assert point["died"], point
-        assert point["ended"] == 0 and point["differing"] == [], (point, result["errors"])
+        assert (point["ended"], point["differing"]) == (0, []), (point, result["errors"])
     assert sum(point["torn"] for point in result["points"]) >= 12  # at least each of the rows was torn once
 
 
