@@ -171,7 +171,7 @@ def train_lm(run: Run, config: LMConfig, *, books: Path, gsm8k: Path) -> Path:
 
 
 def describe_training(run: Run, config: LMConfig) -> list[dict[str, Any]]:
-    """Give one row per phase of a finished training: what was read, how much, and the mean loss of its last 50 steps."""
+    """Give one row per phase of a finished training: what was read, and the mean loss of its last 50 steps."""
     metrics = run.metrics()
     rows, first = [], 0
     for phase in config.mixture.phases:
