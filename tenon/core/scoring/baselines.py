@@ -36,7 +36,7 @@ def byte_ngram_bits_per_byte(train_bytes: bytes, valid_bytes: bytes, order: int 
     """Give what an interpolated Witten-Bell n-gram model of `train_bytes` needs for `valid_bytes` [bits per byte].
 
     Args:
-        train_bytes: What the model counts. 100 MB take about a minute of one core and 2 GB of memory.
+        train_bytes: What the model counts. 93 MB of books took 3 s of one core and 1.2 GB of memory.
         valid_bytes: What it predicts, byte by byte from the first on; the counts stay as they are.
         order: Length of the n-grams, the predicted byte included: 5 looks at the 4 bytes before.
 

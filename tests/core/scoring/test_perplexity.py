@@ -133,7 +133,9 @@ def test_stream_and_single_window_agree(model: Any, ids: torch.Tensor) -> None:
 def test_half_precision_logits_are_widened_before_the_softmax() -> None:
     logits = torch.tensor([[8.0, 0.0], [0.0, 8.0]], dtype=torch.float16)
     expected = math.log1p(math.exp(-8.0))  # 3.354e-4
-    assert _nll(logits, torch.tensor([0, 1])).tolist() == pytest.approx([expected] * 2, rel=1e-4)  # float16 is 3e-3 off
+    assert _nll(logits, torch.tensor([0, 1])).tolist() == pytest.approx(
+        [expected] * 2, rel=1e-4
+    )  # float16 would give 0
 
 
 def test_figures() -> None:
