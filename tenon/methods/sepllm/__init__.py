@@ -35,7 +35,6 @@ _HOME = {
     "SepCache": "cache",
     "app": "cli",
     "apply_sepllm": "model",
-    "demo": "demo",
     "resolve_separators": "separators",
     "sep_mask": "mask",
     "stream_perplexity": "stream",
@@ -47,3 +46,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+# Now, because a later import of the submodule `demo` would take this name; it is light.
+from tenon.methods.sepllm.demo import demo  # noqa: E402 - it reads CARD

@@ -93,6 +93,11 @@ class SepLayer(KVLayer):
         self.columns = self.width = 0
         self.is_initialized = False
 
+    def fill(self, keys: Tensor, values: Tensor, *, columns: int) -> None:
+        """Begin with these keys and values of `columns` columns, all of them in use."""
+        self.width, self.columns, self.is_initialized = keys.shape[2], columns, True
+        self.keys, self.values = self._allocated(self.width, keys, values)
+
     def select(self, rows: Int[Tensor, rows]) -> None:
         """Let row `i` go on from what row `rows[i]` was."""
         if self.keys is not None and self.values is not None:

@@ -1,0 +1,131 @@
+"""Score an endless text over a bounded cache: constant memory, many tokens per forward, and exactly as one by one.
+
+Between two compressions the kept tokens do not change, so all tokens up to the next one go through a single forward (the
+epochs of `apply_sepllm`): tens to hundreds of times fewer forwards than the released scorer, which feeds one token at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tenon.core.errors import DataError
+from tenon.core.files import write_atomic
+from tenon.core.models.cache import cache_argument
+from tenon.core.scoring.perplexity import perplexity
+from tenon.methods.sepllm.cache import SepCache
+from tenon.methods.sepllm.config import SepConfig
+from tenon.methods.sepllm.model import apply_sepllm
+from tenon.methods.sepllm.snapshot import restore, snapshot
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from tenon.core.run import Run
+
+__all__ = ["StreamScore", "stream_perplexity"]
+
+BLOCK = 4096
+"""Tokens per row of a run, and so the most that a kill can cost [tokens]."""
+
+DIGITS = 6
+"""Decimals of a recorded NLL [nats]; what is far below the noise of float32 arithmetic is not written."""
+
+
+@dataclass(frozen=True)
+class StreamScore:
+    """How well a text was predicted, and what the cache held meanwhile."""
+
+    nll: Float[Tensor, " seq-1"]
+    """Minus the log-probability of every token but the first [nats]."""
+    stats: dict[str, float]
+    """`SepCache.stats()` at the end."""
+
+    @property
+    def perplexity(self) -> float:
+        """`exp` of the mean NLL."""
+        return perplexity(self.nll)
+
+
+def stream_perplexity(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    config: SepConfig,
+    ids: Int[Tensor, " seq"],
+    *,
+    chunk: int = 512,
+    run: Run | None = None,
+) -> StreamScore:
+    """Score one text as a stream: token `i + 1` is predicted from what the cache holds after token `i`.
+
+    The text goes through the cache from its first token on, whatever `config.prefill` says about prompts. Chunks change
+    the last bits of a float, nothing else.
+
+    Args:
+        model: A causal language model in eval mode; unchanged afterwards.
+        tokenizer: Where separators are looked up; see `apply_sepllm`.
+        config: The cache; StreamingLLM is one without separators. Without a capacity, separators are kept without bound.
+        ids: The token ids of one text; a begin token, where the model expects one, stands first.
+        chunk: Most tokens per forward, which bounds the memory of the logits [tokens].
+        run: Keeps the NLL of every token (`stream.jsonl`, a row per 4,096) and a snapshot of the cache, so that a
+            stream that was killed goes on; it ends with the rows of one that was not.
+
+    Raises:
+        DataError: There are fewer than two tokens, or `chunk` is below 1.
+        ConfigError: As `apply_sepllm`.
+    """
+    if ids.dim() != 1 or len(ids) < 2:
+        raise DataError(f"ids has shape {tuple(ids.shape)}; a stream is one text of two tokens or more.")
+    if chunk < 1:
+        raise DataError(f"chunk is {chunk}; it must be 1 token or more.")
+    if config.capacity is not None and config.prefill != "stream":
+        from dataclasses import replace
+
+        config = replace(config, prefill="stream")
+    with apply_sepllm(model, tokenizer, config) as applied:
+        cache = applied.new_cache()
+        blocks = range(0, len(ids) - 1, BLOCK)
+        if run is None:
+            parts = [_score(model, cache, ids[start : start + BLOCK + 1], chunk) for start in blocks]
+            return StreamScore(torch.cat(parts), cache.stats())
+        for start in _resumed(run, cache, blocks):
+            nll = _score(model, cache, ids[start : start + BLOCK + 1], chunk)
+            # Before the row: a row that is there has its snapshot, and older ones are of no use.
+            write_atomic(run.path / _name(start), snapshot(cache))
+            run.append("stream", {"key": _key(start), "nll": [round(value, DIGITS) for value in nll.tolist()]})
+            (run.path / _name(start - BLOCK)).unlink(missing_ok=True)
+        rows = run.rows("stream")
+        stats = cache.stats()
+    return StreamScore(torch.tensor([value for row in rows for value in row["nll"]], dtype=torch.float64), stats)
+
+
+@torch.inference_mode()
+def _score(model: Any, cache: SepCache, ids: Int[Tensor, " seq"], chunk: int) -> Float[Tensor, " seq-1"]:
+    """Feed all tokens but the last, and score all but the first."""
+    name, parts = cache_argument(model), []
+    for read, expected in zip(ids[:-1].split(chunk), ids[1:].split(chunk), strict=True):
+        logits = model(read[None].to(model.device), use_cache=True, **{name: cache}).logits[0].float()
+        nll = torch.nn.functional.cross_entropy(logits, expected.to(logits.device), reduction="none")
+        parts.append(nll.double().cpu())
+    return torch.cat(parts)
+
+
+def _resumed(run: Run, cache: SepCache, blocks: range) -> Iterator[int]:
+    """Go through the blocks that have no row yet, the cache being what it was after the last one that has."""
+    done = len(run.rows("stream"))
+    if done:
+        restore(cache, (run.path / _name(blocks[done - 1])).read_bytes())
+    yield from run.track(blocks[done:], "streaming")
+
+
+def _key(start: int) -> str:
+    return f"{start:012d}"
+
+
+def _name(start: int) -> str:
+    return f"cache-{_key(start)}.safetensors" if start >= 0 else "cache-none.safetensors"
