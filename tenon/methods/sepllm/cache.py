@@ -98,7 +98,7 @@ class SepLayer(KVLayer):
         self.width, self.columns, self.is_initialized = keys.shape[2], columns, True
         self.keys, self.values = self._allocated(self.width, keys, values)
 
-    def select(self, rows: Int[Tensor, rows]) -> None:
+    def select(self, rows: Int[Tensor, " rows"]) -> None:
         """Let row `i` go on from what row `rows[i]` was."""
         if self.keys is not None and self.values is not None:
             self.keys, self.values = self.keys[rows.to(self.keys.device)], self.values[rows.to(self.values.device)]
@@ -188,7 +188,7 @@ class SepCache(KVCache):
         return None if first is None else len(first.slots.length)
 
     @property
-    def tokens(self) -> Int[Tensor, batch] | int:
+    def tokens(self) -> Int[Tensor, " batch"] | int:
         """Real tokens fed so far, per row."""
         first = next(iter(self.schedules.values()), None)
         return 0 if first is None else first.tokens
@@ -252,14 +252,14 @@ class SepCache(KVCache):
         super().reset()
         self.schedules, self.usage = {}, Usage()
 
-    def reorder_cache(self, beam_idx: Int[Tensor, rows]) -> None:
+    def reorder_cache(self, beam_idx: Int[Tensor, " rows"]) -> None:
         """Let row `i` go on from what row `beam_idx[i]` was."""
         for layer in self.layers:
             layer.select(beam_idx)
         for each in self.schedules.values():
             each.reorder(beam_idx.to(each.tokens.device))
 
-    def batch_select_indices(self, indices: Int[Tensor, rows]) -> None:
+    def batch_select_indices(self, indices: Int[Tensor, " rows"]) -> None:
         """Keep some rows."""
         self.reorder_cache(indices)
 

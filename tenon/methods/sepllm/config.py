@@ -7,7 +7,22 @@ from typing import Literal
 
 from tenon.core.errors import ConfigError, require
 
-__all__ = ["PRESETS", "LayerRule", "SepConfig"]
+__all__ = ["PRESETS", "LayerRule", "SepConfig", "SeparatorSet"]
+
+SeparatorSet = Literal[
+    "paper",
+    "four",
+    "two",
+    "multilingual",
+    "none",
+    "neox-mask",
+    "neox-stream",
+    "llama3-mask",
+    "llama3-stream",
+    "llama3-cache",
+    "falcon-stream",
+]
+"""Sets of separators by name; what they hold stands in `separators.py`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +55,7 @@ class SepConfig:
     section 3.3).
     """
 
-    separators: str | tuple[str, ...] = "paper"
+    separators: SeparatorSet | tuple[str, ...] = "paper"
     """Which tokens end a segment: the name of a set (`paper`, `four`, `two`, `multilingual`, `none`, or a published
     list of ids such as `llama3-mask`), or the separating strings themselves. `none` is StreamingLLM."""
     separator_ids: tuple[int, ...] = ()
@@ -201,6 +216,9 @@ PRESETS: dict[str, SepConfig] = {
         interval=5,  # [paper] Delta = 5; its phase is not published, (j - a) % Delta == Delta - 1 is [ours]
         init=3, window=256,  # [paper]
     ),
-    # For a model with a context of 2,048, such as nano-lm.
-    "default": SepConfig(window=64),  # [ours] separators incl. merged tokens
+    # For models of a context of 2,048 such as nano-lm, separators in merged tokens included.
+    "default": SepConfig(window=128),  # [ours]
+    "stream": SepConfig(
+        init=4, sep_capacity=64, local=64, capacity=256, prefill="stream", positions="cache",  # [ours]
+    ),
 }  # fmt: skip

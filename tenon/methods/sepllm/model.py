@@ -73,7 +73,7 @@ class Applied:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, config: SepConfig) -> None:
         roles = roles_of(model)
         self.model, self.config = model, config
-        self.separators: Bool[Tensor, vocab] = resolve_separators(
+        self.separators: Bool[Tensor, " vocab"] = resolve_separators(
             tokenizer,
             config.separators,
             vocab_size=model.config.get_text_config().vocab_size,

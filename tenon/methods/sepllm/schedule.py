@@ -66,7 +66,7 @@ class Plan:
     itself."""
     build_mask: Callable[[], Tensor | None]
     """Makes the mask [B or 1, Q, keys]; None stands for ordinary causal attention, and for one query that sees all."""
-    place: Int[Tensor, batch] | None = None
+    place: Int[Tensor, " batch"] | None = None
     """One new token per row: the slot it goes to. None: the new tokens follow the stored ones."""
     keep: Int[Tensor, "batch kept"] | None = None
     """Which of the W + Q tokens stay, in order, by index. None: nothing moves."""
@@ -80,7 +80,7 @@ class Plan:
     """In-cache position of each new token: how many keys it sees, less one; 0 for pads."""
     compresses: bool = False
     """Whether a bounded cache was found full."""
-    num_sep: Int[Tensor, batch] | None = None
+    num_sep: Int[Tensor, " batch"] | None = None
     """Size of the Sep part afterwards (bounded cache)."""
     overflow: tuple[int, ...] = ()
     """By how much each row's capacity will have grown (bounded cache)."""
@@ -122,7 +122,7 @@ class Schedule(ABC):
         self.columns += plan.columns
         self.tokens = self.tokens + (plan.columns if is_real is None else is_real.sum(1))
 
-    def reorder(self, rows: Int[Tensor, rows]) -> None:
+    def reorder(self, rows: Int[Tensor, " rows"]) -> None:
         """Let row `i` go on from what row `rows[i]` was (beam search, selection, repetition)."""
         chosen = rows.tolist()
         slots = self.slots

@@ -58,7 +58,7 @@ def resolve_separators(
     vocab_size: int,
     extra_ids: Sequence[int] = (),
     match: Literal["exact", "space", "contains"] = "contains",
-) -> Bool[torch.Tensor, vocab]:
+) -> Bool[torch.Tensor, " vocab"]:
     r"""Say of every token id whether it is a separator.
 
     Args:
@@ -90,7 +90,8 @@ def resolve_separators(
     if strings and not ids:
         raise ConfigError(
             f"No token of {type(tokenizer).__name__} matches the separators {list(strings)!r} (match={match!r}); give "
-            "strings that it has as tokens, or match='contains'."
+            "strings that it has as tokens, match='contains', or the name of a set: "
+            f"{', '.join([*STRINGS, *ID_LISTS])}."
         )
     return table
 
@@ -107,7 +108,7 @@ def token_texts(tokenizer: PreTrainedTokenizerBase) -> list[str | None]:
     return [None if index in special or token is None else read(token) for index, token in enumerate(tokens)]
 
 
-def density(is_separator: Bool[torch.Tensor, vocab], ids: torch.Tensor) -> float:
+def density(is_separator: Bool[torch.Tensor, " vocab"], ids: torch.Tensor) -> float:
     """Give the share of tokens that are separators (rho), and warn where it makes no sense.
 
     Warns:

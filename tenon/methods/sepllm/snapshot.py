@@ -50,7 +50,9 @@ def restore(cache: SepCache, content: bytes) -> None:
     length = int.from_bytes(content[:8], "little")
     facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["cache"])
     if facts["config"] != json.loads(json.dumps(asdict(cache.config))):
-        raise DataError("The snapshot is of a cache with another SepConfig; make the cache with the one it was made with.")
+        raise DataError(
+            "The snapshot is of a cache with another SepConfig; make the cache with the one it was made with."
+        )
     tensors = load(content)
     for index, rule in enumerate(dict.fromkeys(cache.rules)):
         if index == len(facts["schedules"]):

@@ -1,7 +1,8 @@
 """Score an endless text over a bounded cache: constant memory, many tokens per forward, and exactly as one by one.
 
-Between two compressions the kept tokens do not change, so all tokens up to the next one go through a single forward (the
-epochs of `apply_sepllm`): tens to hundreds of times fewer forwards than the released scorer, which feeds one token at a time.
+Between two compressions the kept tokens do not change, so all tokens up to the next one go through a single forward
+(the epochs of `apply_sepllm`): tens to hundreds of times fewer forwards than the released scorer, which feeds one
+token at a time.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def stream_perplexity(
     Args:
         model: A causal language model in eval mode; unchanged afterwards.
         tokenizer: Where separators are looked up; see `apply_sepllm`.
-        config: The cache; StreamingLLM is one without separators. Without a capacity, separators are kept without bound.
+        config: The cache; StreamingLLM is one without separators. Without a capacity, separators are kept without
+            bound.
         ids: The token ids of one text; a begin token, where the model expects one, stands first.
         chunk: Most tokens per forward, which bounds the memory of the logits [tokens].
         run: Keeps the NLL of every token (`stream.jsonl`, a row per 4,096) and a snapshot of the cache, so that a

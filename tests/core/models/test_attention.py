@@ -72,7 +72,11 @@ def test_grouped_heads_and_masks(groups: int, queries: int) -> None:
     class Module:
         num_key_value_groups = groups
 
-    query, key, value = torch.randn(2, 4, queries, 8), torch.randn(2, 4 // groups, 9, 8), torch.randn(2, 4 // groups, 9, 8)
+    query, key, value = (
+        torch.randn(2, 4, queries, 8),
+        torch.randn(2, 4 // groups, 9, 8),
+        torch.randn(2, 4 // groups, 9, 8),
+    )
     seen = torch.rand(2, 1, queries, 9) < 0.5
     seen[..., 0] = True
     found, _ = sdpa(Module(), query, key, value, seen, scaling=0.3)  # type: ignore[arg-type]

@@ -31,7 +31,10 @@ BOUNDED: dict[str, Any] = {"init": 4, "sep_capacity": 64, "local": 224, "capacit
         ({"prefill": "stream"}, "without a capacity"),
         (BOUNDED | {"positions": "cache", "full_layers": "head"}, "in-cache positions suit one rule"),
         # The exception of a cache of exactly init + local is for StreamingLLM alone.
-        ({"separators": "none", "init": 4, "sep_capacity": 1, "local": 319, "capacity": 324}, "lower one of the others"),
+        (
+            {"separators": "none", "init": 4, "sep_capacity": 1, "local": 319, "capacity": 324},
+            "lower one of the others",
+        ),
         ({"init": 4, "sep_capacity": 0, "local": 320, "capacity": 324}, "lower one of the others"),
     ],
 )
@@ -46,7 +49,9 @@ def test_9_full_layers_that_the_model_has_not() -> None:
 
 
 def test_full_layers_by_name() -> None:
-    named = {name: sorted(SepConfig(full_layers=name).full_indices(12)) for name in ("head", "head_tail", "head_mid_tail")}
+    named = {
+        name: sorted(SepConfig(full_layers=name).full_indices(12)) for name in ("head", "head_tail", "head_mid_tail")
+    }
     assert named == {"head": [0], "head_tail": [0, 11], "head_mid_tail": [0, 5, 11]}  # 0, 5, 11 of 12: [paper]
 
 

@@ -26,9 +26,7 @@ def logits(model: Any, ids: torch.Tensor, **inputs: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_7_01_a_window_as_long_as_the_text_is_the_model_itself(
-    arch: str, tiny: Any, tokenizer: Any, text: Any
-) -> None:
+def test_7_01_a_window_as_long_as_the_text_is_the_model_itself(arch: str, tiny: Any, tokenizer: Any, text: Any) -> None:
     model, ids = tiny(arch), text(30, rows=2)
     padding = torch.ones_like(ids)
     padding[0, :9] = 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
+from tenon.core.config import load
 from tenon.core.errors import ConfigError
-from tenon.methods.sepllm.separators import ID_LISTS, density, resolve_separators, token_texts
+from tenon.methods.sepllm.config import SeparatorSet, SepConfig
+from tenon.methods.sepllm.separators import ID_LISTS, STRINGS, density, resolve_separators, token_texts
 
 
 class Vocabulary:
@@ -24,7 +26,7 @@ class Vocabulary:
         return [self.tokens[index] for index in ids]
 
 
-BYTES = Vocabulary(["<s>", "a", ".", "Ġ.", ".Ċ", ".ĊĊ", "Ċ", "Ġ", ",\"", "Ġthe", "ã", "ãĢĤ", "\"", "ĊĠĊ", ";", "ĉ"], (0,))
+BYTES = Vocabulary(["<s>", "a", ".", "Ġ.", ".Ċ", ".ĊĊ", "Ċ", "Ġ", ',"', "Ġthe", "ã", "ãĢĤ", '"', "ĊĠĊ", ";", "ĉ"], (0,))
 PIECES = Vocabulary(["<s>", "▁", "▁.", ".", "<0x0A>", "<0x0D>", "<0xE3>", "▁the", "a,", "..."], (0,))
 
 
@@ -74,7 +76,17 @@ def test_other_scripts() -> None:
 def test_the_real_tokenizer_of_the_tiny_models(tokenizer: Any) -> None:
     table = resolve_separators(tokenizer, "paper", vocab_size=130)
     assert len(table) == 130  # models pad their vocabulary
-    assert tokenizer.convert_ids_to_tokens(table.nonzero()[:, 0].tolist()) == ["\t", "\n", " ", "!", ",", ".", ":", ";", "?"]
+    assert tokenizer.convert_ids_to_tokens(table.nonzero()[:, 0].tolist()) == [
+        "\t",
+        "\n",
+        " ",
+        "!",
+        ",",
+        ".",
+        ":",
+        ";",
+        "?",
+    ]
 
 
 def test_nano_tokenizer_finds_its_marks() -> None:
@@ -94,6 +106,13 @@ def test_published_lists_are_taken_as_they_are(name: str) -> None:
     table = resolve_separators(None, name, vocab_size=130_000)
     assert sorted(ID_LISTS[name]) == table.nonzero()[:, 0].tolist()
     assert len(set(ID_LISTS[name])) == len(ID_LISTS[name])
+
+
+def test_every_named_set_is_an_option_and_the_reverse() -> None:
+    assert set(get_args(SeparatorSet)) == {*STRINGS, *ID_LISTS}
+    named = [load(SepConfig, sets=[f"separators={name}"]).separators for name in ("llama3-mask", "none")]
+    assert named == ["llama3-mask", "none"]
+    assert load(SepConfig, sets=['separators=[".", ","]']).separators == (".", ",")
 
 
 def test_none_is_legal_and_empty() -> None:
