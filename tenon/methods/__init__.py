@@ -17,5 +17,7 @@ class Entry(NamedTuple):
 
 
 METHODS: dict[str, Entry] = {
-    "sepllm": Entry("tenon.methods.sepllm", "Half the KV cache or less, and endless streams: keep separators (SepLLM)."),
+    "sepllm": Entry(
+        "tenon.methods.sepllm", "Keep separators: half the KV cache or less, and endless streams (SepLLM)."
+    ),
 }

@@ -174,7 +174,8 @@ class Mixture:
         if not self.spans and any(phase.books for phase in config.phases):
             raise DataError(f"No book has {self.span} characters; give longer texts, or set books=0 in every phase.")
         random.Random(derive(config.seed, "books")).shuffle(self.spans)
-        self.special = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("assistant", "end")}
+        vocabulary = tokenizer.get_vocab()
+        self.assistant, self.end = vocabulary["<|assistant|>"], vocabulary["<|end|>"]
         self.sources: dict[str, Row] = {
             "problems": self._chats(self._problem_chat),
             "books": self._book_row,
@@ -195,7 +196,7 @@ class Mixture:
             row = self.sources[kind](step, index, phase, rng)
             ids.append(row)
             learns_answers = phase.learn == "answers" and kind == "problems"
-            spans = chat_spans(row, **self.special) if learns_answers else [(0, len(row))]
+            spans = chat_spans(row, assistant=self.assistant, end=self.end) if learns_answers else [(0, len(row))]
             labels.append(mask_labels(row, spans))
         return ids, labels
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ PYTHON_DOCS = "python-docs"
 """Name of the source that exists on every machine: `pydoc_data.topics`, the language reference behind `help()`."""
 
 TEXT_SUFFIXES = (".txt", ".md", ".rst", ".jsonl")
-COMPRESSED = {".xz": lzma.open, ".gz": gzip.open}
+COMPRESSED: dict[str, Callable[..., IO[str]]] = {".xz": lzma.open, ".gz": gzip.open}
 
 
 @dataclass(frozen=True)

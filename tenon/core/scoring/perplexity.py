@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from tenon.core.errors import ConfigError, DataError
 from tenon.core.models.cache import cache_argument
@@ -22,7 +22,7 @@ __all__ = ["bits_per_byte", "perplexity", "stream_nll", "window_nll"]
 
 
 def window_nll(
-    model: nn.Module, ids: Int[Tensor, " seq"], *, context: int, stride: int, batch_size: int = 8
+    model: Any, ids: Int[Tensor, " seq"], *, context: int, stride: int, batch_size: int = 8
 ) -> Float[Tensor, " seq-1"]:
     """Score a text in overlapping windows, each a forward of its own, as a model with a trained length must be used.
 
@@ -92,7 +92,7 @@ def _windows(num_targets: int, context: int, stride: int) -> Iterator[tuple[int,
 
 
 def stream_nll(
-    model: nn.Module, ids: Int[Tensor, " seq"], *, chunk: int = 512, cache: Any | None = None
+    model: Any, ids: Int[Tensor, " seq"], *, chunk: int = 512, cache: Any | None = None
 ) -> Float[Tensor, " seq-1"]:
     """Score a text as one endless stream over a KV cache: token `i` is predicted from all tokens before it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tenon.methods.sepllm import CARD
@@ -12,22 +13,26 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-CHARACTERS = 120_000
-"""Of Python's documentation: more than the streams need, and quick to tokenize."""
-
 
 def demo(run: Run) -> Report:
     """Stream text and solve word problems on nano-lm under each kind of cache; about half a minute on two cores."""
-    import torch
-
     from tenon.core.models.loading import load_model, load_tokenizer
     from tenon.methods.sepllm.comparison import compare
-    from tenon.methods.sepllm.evaluate import EvalConfig
-    from tenon.tasks.text import python_docs
+    from tenon.methods.sepllm.evaluate import EvalConfig, needed_tokens, read_tokens
+    from tenon.tasks.text import PYTHON_DOCS
 
     model, tokenizer = load_model("nano-lm"), load_tokenizer("nano-lm")
-    ids = torch.tensor(tokenizer(python_docs()[:CHARACTERS], add_special_tokens=False, verbose=False)["input_ids"])
-    compare(run, model, tokenizer, ids, EvalConfig(), model_name="nano-lm", text="Python's documentation")
+    config = EvalConfig(
+        stream=replace(EvalConfig().stream, sep_capacity=32, local=32, capacity=128),
+        streams=4,
+        stream_tokens=512,
+        long_tokens=4096,
+        problems=16,
+        batch_size=16,
+        max_new_tokens=120,
+    )
+    ids = read_tokens(tokenizer, PYTHON_DOCS, needed_tokens(config))
+    compare(run, model, tokenizer, ids, config, model_name="nano-lm", text="Python's documentation")
     run.note("So few problems cannot rank close methods; the method's card has a thousand.")
     return run.collect(
         CARD.title,

@@ -32,19 +32,26 @@ from tenon.methods.sepllm.config import SepConfig
 from tenon.methods.sepllm.model import apply_sepllm
 from tenon.tasks.math import generate_problems
 from tenon.tasks.math.accuracy import chat_prompt, solve
+from tenon.tasks.text import PYTHON_DOCS, Document, read_documents
 
 if TYPE_CHECKING:
     from tenon.core.run import Run
 
 __all__ = [
     "EvalConfig",
+    "cut_streams",
     "evaluate_long",
     "evaluate_problems",
     "evaluate_streams",
+    "needed_tokens",
     "problem_contenders",
+    "read_tokens",
     "stream_contenders",
     "streams_nll",
 ]
+
+CHARACTERS_PER_TOKEN = 6
+"""More than any English text needs [characters]."""
 
 FULL, SEP, STRM, STRM_MEAN = "full attention", "SepLLM", "StreamingLLM, equal capacity", "StreamingLLM, equal mean"
 """The contenders, in the order in which they are shown."""
@@ -123,6 +130,45 @@ def problem_contenders(window: int, init: int, length: int, mean: float | None =
     return rules
 
 
+def needed_tokens(config: EvalConfig) -> int:
+    """Give the length of text that a comparison reads [tokens]."""
+    return max(config.streams * config.stream_tokens, config.long_tokens)
+
+
+def read_tokens(tokenizer: Any, source: str, count: int) -> Int[Tensor, " text"]:
+    """Read `count` tokens of a source, an equal stretch from the middle of each document where all are long enough.
+
+    A source of one document gives its beginning; one of several is spread, so that no author weighs more than another.
+    """
+    documents = list(read_documents(source))
+    if source == PYTHON_DOCS:  # hundreds of short topics: one text
+        documents = [Document(PYTHON_DOCS, "\n\n".join(document.text for document in documents))]
+    share = -(-count // len(documents))
+    ids: list[int] = []
+    for document in documents:
+        characters = share * CHARACTERS_PER_TOKEN
+        start = 0 if len(documents) == 1 else max(0, (len(document.text) - characters) // 2)
+        stretch = document.text[start : start + characters]
+        ids += tokenizer(stretch, add_special_tokens=False, verbose=False)["input_ids"][:share]
+    return torch.tensor(ids[:count])
+
+
+def cut_streams(tokenizer: Any, ids: Int[Tensor, " text"], config: EvalConfig) -> Int[Tensor, "streams seq"]:
+    """Cut a text into parallel streams, each opened by the begin token where the model has one.
+
+    Raises:
+        DataError: The text is too short.
+    """
+    count, size = config.streams, config.stream_tokens
+    if len(ids) < count * size:
+        raise DataError(
+            f"The text has {len(ids)} tokens; {count} streams of {size} need {count * size}. Give a longer one."
+        )
+    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    stretches = ids[: len(ids) // count * count].view(count, -1)[:, : size - len(begin)]
+    return torch.cat([torch.tensor(begin).expand(count, -1).long(), stretches], 1)
+
+
 @torch.inference_mode()
 def streams_nll(
     model: Any, ids: Int[Tensor, "streams seq"], cache: Any, *, chunk: int = 256
@@ -159,13 +205,7 @@ def evaluate_streams(
         DataError: The text is too short.
     """
     count, size = config.streams, config.stream_tokens
-    if len(ids) < count * size:
-        raise DataError(
-            f"The text has {len(ids)} tokens; {count} streams of {size} need {count * size}. Give a longer one."
-        )
-    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    stretches = ids[: len(ids) // count * count].view(count, -1)[:, : size - len(begin)]
-    batch = torch.cat([torch.tensor(begin).expand(count, -1).long(), stretches], 1)
+    batch = cut_streams(tokenizer, ids, config)
     rules = {FULL: SepConfig(window=size), **stream_contenders(config.stream)}
     for name, rule in run.track(rules.items(), "text", name="streams", key=lambda item: item[0]):
         with apply_sepllm(model, tokenizer, rule) as applied:
@@ -237,8 +277,8 @@ def evaluate_long(
     for row in run.rows("long"):
         nll = torch.tensor(row["nll"], dtype=torch.float64)
         quarters = {f"quarter {index}": perplexity(part) for index, part in enumerate(nll.chunk(4), start=1)}
-        size = "-" if row["bytes"] is None else row["bytes"] / 1024
-        table.append({"method": row["key"], **quarters, "cache at the end [KiB]": size})
+        held = "-" if row["bytes"] is None else row["bytes"] / 1024
+        table.append({"method": row["key"], **quarters, "cache at the end [KiB]": held})
         curves[row["key"]] = [float(part.mean()) for part in nll.split(128)]
     return table, curves
 

@@ -149,7 +149,7 @@ def reference_logits(model: PreTrainedModel, ids: Sequence[int], steps: Sequence
     layers: Any = model.get_submodule(roles.layers)
     keys: list[list[Tensor]] = [[] for _ in layers]
     values: list[list[Tensor]] = [[] for _ in layers]
-    logits = []
+    logits: list[Tensor] = []
     for token, step in zip(ids, steps, strict=True):
         hidden = model.get_submodule(roles.embedding)(torch.tensor([token]))[0]
         query_at = step.at[step.seen.index(len(logits))]

@@ -1,0 +1,120 @@
+"""`tenon sepllm eval` and `tenon sepllm sizes`: SepLLM beside its controls, and its sizes, on a text of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Sets, emit, say
+
+if TYPE_CHECKING:
+    from tenon.methods.sepllm.evaluate import EvalConfig
+
+__all__ = ["eval_command", "sizes_command"]
+
+Model = Annotated[str, typer.Option(help="Hub id, folder or nano name of a causal language model.")]
+Text = Annotated[str, typer.Option(help="What to stream: python-docs, a file or folder, or a data set on the hub.")]
+Results = Annotated[Path | None, typer.Option(help="Also write the figures to this results file.")]
+
+
+def eval_command(
+    model: Model = "nano-lm",
+    text: Text = "python-docs",
+    problems: Annotated[int | None, typer.Option(help="Word problems to solve; 0 leaves them out.")] = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    device: Device = "auto",
+    dtype: DType = "auto",
+    out: Out = Path("runs/sepllm-eval"),
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Compare SepLLM with full attention and StreamingLLM at equal memory: text, one long stream, word problems.
+
+    Example: tenon sepllm eval --text my-book.txt --set stream.capacity=512 --set stream.local=128 --problems 0
+    """
+    from tenon.core.config import load
+    from tenon.methods.sepllm import CARD
+    from tenon.methods.sepllm.comparison import compare
+    from tenon.methods.sepllm.evaluate import EvalConfig
+
+    sets = [*(sets or ()), *([] if problems is None else [f"problems={problems}"])]
+    settings = load(EvalConfig, file=config, sets=sets)
+    with _Work(model, text, settings, device, dtype, out, "sepllm eval") as work:
+        figures = compare(
+            work.run, work.model, work.tokenizer, work.ids(), settings, model_name=model, text=Path(text).name
+        )
+        page = work.run.report(f"{CARD.title}: {model}", f"Full attention, SepLLM and StreamingLLM on {text}.", CARD)
+        work.write(results, f"tenon sepllm eval --model {model} --text {Path(text).name}", figures)
+    emit(figures, as_json=as_json, text=f"The page is {page}")
+
+
+def sizes_command(
+    text: Text,
+    model: Model = "nano-lm",
+    config: ConfigFile = None,
+    sets: Sets = None,
+    device: Device = "auto",
+    dtype: DType = "auto",
+    out: Out = Path("runs/sepllm-sizes"),
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Find how to share a capacity between separators and nearest tokens, on a text that you do not report on.
+
+    Example: tenon sepllm sizes --text runs/held-out.jsonl --set stream.capacity=256
+    """
+    from tenon.core.config import load
+    from tenon.methods.sepllm import CARD
+    from tenon.methods.sepllm.evaluate import EvalConfig, cut_streams
+    from tenon.methods.sepllm.sizes import compare_sizes
+
+    settings = load(EvalConfig, file=config, sets=sets or ())
+    with _Work(model, text, settings, device, dtype, out, "sepllm sizes") as work:
+        streams = cut_streams(work.tokenizer, work.ids(), settings)
+        table = compare_sizes(work.run, work.model, work.tokenizer, streams, settings.stream)
+        work.run.table("sizes", table, f"{model} on {settings.streams} streams of {Path(text).name}; best first.")
+        page = work.run.report(f"{CARD.title}: sizes", f"Capacity {settings.stream.capacity}, {model}, {text}.", CARD)
+        work.write(results, f"tenon sepllm sizes --model {model} --text {Path(text).name}", {"table": table})
+    say(f"The page is {page}")
+    best = table[0]
+    chosen = f"--set stream.sep_capacity={best['separators']} --set stream.local={best['local']}"
+    emit({"table": table}, as_json=as_json, text=f"Best: {chosen} (perplexity {best['perplexity']:.3f})")
+
+
+class _Work:
+    """A model, its tokenizer, a text and the run that holds what is measured on them."""
+
+    def __init__(
+        self, name: str, text: str, settings: EvalConfig, device: str, dtype: str, out: Path, command: str
+    ) -> None:
+        from tenon.core.models.loading import load_model, load_tokenizer, weights_hash
+        from tenon.core.run import Run
+
+        self.text, self.settings = text, settings
+        self.model, self.tokenizer = load_model(name, device=device, dtype=dtype), load_tokenizer(name)
+        self.weights = weights_hash(self.model)
+        identity = {"weights": self.weights, "text": text, "dtype": str(self.model.dtype)}
+        self.run = Run.open(out, config=settings, command=command, seed=settings.seed, identity=identity)
+
+    def ids(self) -> Any:
+        """Give the first tokens of the text, documents shared out evenly, as many as are measured on."""
+        from tenon.methods.sepllm.evaluate import needed_tokens, read_tokens
+
+        return read_tokens(self.tokenizer, self.text, needed_tokens(self.settings))
+
+    def write(self, path: Path | None, command: str, figures: dict[str, Any]) -> None:
+        from tenon.core.results import write_results
+
+        if path is not None:
+            seed = self.settings.seed
+            write_results(path, command=command, seed=seed, weights=self.weights, config=self.settings, **figures)
+
+    def __enter__(self) -> _Work:
+        self.run.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.run.__exit__(*error)
