@@ -17,7 +17,5 @@ class Entry(NamedTuple):
 
 
 METHODS: dict[str, Entry] = {
-    "sepllm": Entry(
-        "tenon.methods.sepllm", "Keep separators: half the KV cache or less, and endless streams (SepLLM)."
-    ),
+    "sepllm": Entry("tenon.methods.sepllm", "Keep separators: half the KV cache or less, endless streams (SepLLM)."),
 }
