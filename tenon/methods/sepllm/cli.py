@@ -99,7 +99,8 @@ def generate(
     prompt = sys.stdin.read() if prompt is None else prompt
     if not prompt.strip():
         raise DataError("The prompt is empty; give it as an argument or on standard input.")
-    network, tokenizer = load_model(model, dtype=dtype, device=device), load_tokenizer(model)
+    network: Any = load_model(model, dtype=dtype, device=device)
+    tokenizer = load_tokenizer(model)
     is_chat = chat and tokenizer.chat_template is not None
     if is_chat:
         messages = [{"role": "user", "content": prompt}]
@@ -117,7 +118,7 @@ def generate(
             max_new_tokens=max_new_tokens,
             pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
         )
-    answer = tokenizer.decode(ids[0, read["input_ids"].shape[1] :], skip_special_tokens=True)
+    answer = str(tokenizer.decode(ids[0, read["input_ids"].shape[1] :], skip_special_tokens=True))
     emit({"text": answer, **cache.stats()}, as_json=as_json, text=answer)
     if not as_json:
         stats = cache.stats()

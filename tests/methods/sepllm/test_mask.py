@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
+from beartype import beartype
+from jaxtyping import jaxtyped
 
-from tenon.methods.sepllm.mask import ranks, sep_mask, visible
+from tenon.methods.sepllm import mask as module
 from tenon.methods.sepllm.reference import mask_by_loops
+
+# With the shapes in the signatures executed.
+ranks, sep_mask, visible = (
+    jaxtyped(function, typechecker=beartype) for function in (module.ranks, module.sep_mask, module.visible)
+)
 
 WINDOW = 5
 
@@ -19,15 +24,6 @@ def test_7_05_mask_is_the_definition(seq: int, init: int) -> None:
     is_sep = torch.rand(1, seq) < 0.15
     loops = mask_by_loops(is_sep[0].tolist(), init=init, window=WINDOW)
     assert torch.equal(sep_mask(is_sep, init=init, window=WINDOW)[0], torch.tensor(loops))
-
-
-@pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64])
-def test_7_05_ids_of_any_integer_type(dtype: torch.dtype, tiny: Any, tokenizer: Any) -> None:
-    from tenon.methods.sepllm.separators import resolve_separators
-
-    table = resolve_separators(tokenizer, "paper", vocab_size=128)
-    ids = torch.tensor([[18, 50, 5, 60]])
-    assert torch.equal(table[ids.to(dtype).long()], table[ids])
 
 
 def test_a_small_mask_written_out() -> None:

@@ -38,6 +38,12 @@ def test_7_01_a_window_as_long_as_the_text_is_the_model_itself(arch: str, tiny: 
         assert torch.equal(logits(model, ids, attention_mask=padding), expected[1])
 
 
+def test_7_05_ids_of_another_integer_type(tiny: Any, tokenizer: Any, text: Any) -> None:
+    model, ids = tiny("llama"), text(30)
+    with apply_sepllm(model, tokenizer, EQ1):
+        assert torch.equal(logits(model, ids.int()), logits(model, ids))
+
+
 def test_7_01_also_while_it_decodes(tiny: Any, tokenizer: Any, text: Any, feed: Any) -> None:
     model, ids = tiny("llama"), text(30)
     expected = feed(model, ids, DynamicCache(config=model.config), sizes=(11, 1, 4, 1))
