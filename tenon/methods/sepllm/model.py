@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,7 @@ class Applied:
         ).to(model.device)
         self.inv_freq = _frequencies(model.get_submodule(roles.rotary)) if config.positions == "cache" else None
         layer_rules(config, model.config)
+        self._has_warned = False
         self._backbone = model.get_submodule(roles.backbone)
         self._forward = self._backbone.forward
         self._was_own = "forward" in vars(self._backbone)  # somebody else wraps it on the instance, too
@@ -139,7 +141,13 @@ class Applied:
                 "or one from .new_cache()."
             )
         cache = given if isinstance(given, SepCache) else self.new_cache()
+        self._check_length(cache.get_seq_length() + is_sep.shape[1])
         is_kept = use_cache or given is not None
+        if self.config.prefill == "stream" and torch.is_grad_enabled() and not is_kept:
+            raise ConfigError(
+                "SepConfig.prefill is 'stream', which needs a cache, and a cache has no gradient; train with "
+                "prefill='sparse', or compute under torch.no_grad()."
+            )
         needs_cache = self.config.prefill == "stream" and not torch.is_grad_enabled()
         kwargs[self._cache_name] = cache if is_kept or needs_cache else None
         kwargs["use_cache"] = is_kept or needs_cache
@@ -148,6 +156,24 @@ class Applied:
         if not is_kept and self._cache_name in output:
             output[self._cache_name] = None
         return output
+
+    def _check_length(self, total: int) -> None:
+        """Warn once where positions leave what the model was trained on, though the cache does not."""
+        known = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        drops = self.config.capacity is not None or (self.config.window is not None and total > self.config.window)
+        if (
+            drops
+            and known is not None
+            and total > known
+            and self.config.positions == "absolute"
+            and not self._has_warned
+        ):
+            self._has_warned = True
+            warnings.warn(
+                f"The text has reached {total} tokens, but the model knows {known} positions and positions='absolute' "
+                "counts on; expect nonsense. Set a capacity and positions='cache' for endless texts.",
+                stacklevel=4,
+            )
 
     def _bits(self, kwargs: dict[str, Any], separator_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Say which of the new tokens are separators, and which are real (None: all)."""

@@ -389,3 +389,15 @@ def test_9_an_unknown_architecture_is_refused(tokenizer: Any) -> None:
     model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=16, n_head=2, vocab_size=128))
     with pytest.raises(UnsupportedModelError, match="'gpt2'"):
         apply_sepllm(model, tokenizer, EQ1)
+
+
+def test_9_absolute_positions_beyond_the_trained_ones_warn_once(tokenizer: Any, text: Any) -> None:
+    model, ids = tiny_model("llama", max_position_embeddings=32), text(40)
+    with apply_sepllm(model, tokenizer, EQ1):
+        with pytest.warns(
+            UserWarning, match="reached 40 tokens, but the model knows 32 positions .* positions='cache'"
+        ):
+            logits(model, ids)
+        logits(model, ids)  # a second warning would be an error
+    with apply_sepllm(model, tokenizer, STREAM):
+        logits(model, ids)
