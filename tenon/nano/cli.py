@@ -68,6 +68,23 @@ def train_lm_command(
     typer.echo(f"The model is in {folder}. Measure it: tenon nano measure --model {folder} --books {books}")
 
 
+@app.command("card")
+def card_command(
+    name: Annotated[str, typer.Argument(help="The nano model.")] = "nano-lm",
+) -> None:
+    """Show what a nano model is, what it was trained on, and what it can do.
+
+    Example: tenon nano card nano-lm
+    """
+    from tenon.core.errors import DataError
+    from tenon.core.models.loading import nano_names
+
+    card = Path(__file__).parent / name / "README.md"
+    if name not in nano_names() or not card.is_file():
+        raise DataError(f"There is no nano model {name!r}; the package holds {', '.join(nano_names()) or 'none'}.")
+    typer.echo(card.read_text(encoding="utf-8"))
+
+
 @app.command("measure")
 def measure_command(
     books: Books,

@@ -186,7 +186,7 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
         "  seed: 1 -> 2",
         '  identity.model: "aa" -> "bb"',
         '  identity.data: (absent) -> "cc"',
-        "Give the old settings to continue it, use another folder, or delete it and begin again with --fresh.",
+        f"Give the old settings to continue it, use another folder, or delete it: tenon runs rm {tmp_path}",
     ]
     assert fingerprints(tmp_path) == before
 

@@ -256,6 +256,7 @@ class SepCache(KVCache):
         """Let row `i` go on from what row `beam_idx[i]` was."""
         for layer in self.layers:
             layer.select(beam_idx)
+        self.usage.reorder(beam_idx.tolist())
         for each in self.schedules.values():
             each.reorder(beam_idx.to(each.tokens.device))
 

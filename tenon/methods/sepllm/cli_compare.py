@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +45,7 @@ def eval_command(
     settings = load(EvalConfig, file=config, sets=sets)
     with _Work(model, text, settings, device, dtype, out, "sepllm eval") as work:
         figures = compare(
-            work.run, work.model, work.tokenizer, work.ids(), settings, model_name=model, text=Path(text).name
+            work.run, work.model, work.tokenizer, work.ids, settings, model_name=model, text=Path(text).name
         )
         page = work.run.report(f"{CARD.title}: {model}", f"Full attention, SepLLM and StreamingLLM on {text}.", CARD)
         work.write(results, f"tenon sepllm eval --model {model} --text {Path(text).name}", figures)
@@ -73,7 +74,7 @@ def sizes_command(
 
     settings = load(EvalConfig, file=config, sets=sets or ())
     with _Work(model, text, settings, device, dtype, out, "sepllm sizes") as work:
-        streams = cut_streams(work.tokenizer, work.ids(), settings)
+        streams = cut_streams(work.tokenizer, work.ids, settings)
         table = compare_sizes(work.run, work.model, work.tokenizer, streams, settings.stream)
         work.run.table("sizes", table, f"{model} on {settings.streams} streams of {Path(text).name}; best first.")
         page = work.run.report(f"{CARD.title}: sizes", f"Capacity {settings.stream.capacity}, {model}, {text}.", CARD)
@@ -92,18 +93,16 @@ class _Work:
     ) -> None:
         from tenon.core.models.loading import load_model, load_tokenizer, weights_hash
         from tenon.core.run import Run
-
-        self.text, self.settings = text, settings
-        self.model, self.tokenizer = load_model(name, device=device, dtype=dtype), load_tokenizer(name)
-        self.weights = weights_hash(self.model)
-        identity = {"weights": self.weights, "text": text, "dtype": str(self.model.dtype)}
-        self.run = Run.open(out, config=settings, command=command, seed=settings.seed, identity=identity)
-
-    def ids(self) -> Any:
-        """Give the first tokens of the text, documents shared out evenly, as many as are measured on."""
         from tenon.methods.sepllm.evaluate import needed_tokens, read_tokens
 
-        return read_tokens(self.tokenizer, self.text, needed_tokens(self.settings))
+        self.settings = settings
+        self.model, self.tokenizer = load_model(name, device=device, dtype=dtype), load_tokenizer(name)
+        # The text is read before the run is opened: a wrong path must not leave a run behind.
+        self.ids = read_tokens(self.tokenizer, text, needed_tokens(settings))
+        self.weights = weights_hash(self.model)
+        read = hashlib.sha256(self.ids.numpy().tobytes()).hexdigest()
+        identity = {"weights": self.weights, "text": read, "dtype": str(self.model.dtype)}
+        self.run = Run.open(out, config=settings, command=command, seed=settings.seed, identity=identity)
 
     def write(self, path: Path | None, command: str, figures: dict[str, Any]) -> None:
         from tenon.core.results import write_results

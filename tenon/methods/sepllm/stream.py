@@ -120,8 +120,12 @@ def _score(model: Any, cache: SepCache, ids: Int[Tensor, " seq"], chunk: int) ->
 def _resumed(run: Run, cache: SepCache, blocks: range) -> Iterator[int]:
     """Go through the blocks that have no row yet, the cache being what it was after the last one that has."""
     done = len(run.rows("stream"))
+    last = _name(blocks[done - 1]) if done else ""
+    for leftover in run.path.glob("cache-*.safetensors"):  # of a kill between a row and the end of its step
+        if leftover.name != last:
+            leftover.unlink()
     if done:
-        restore(cache, (run.path / _name(blocks[done - 1])).read_bytes())
+        restore(cache, (run.path / last).read_bytes())
     yield from run.track(blocks[done:], "streaming")
 
 

@@ -52,6 +52,11 @@ class Usage:
         self.compressions += any(plan.compresses for _, plan in layers)
         self.stored_now = sum(sum(plan.slots.length) for _, plan in layers) / (batch * len(layers))
 
+    def reorder(self, rows: Sequence[int]) -> None:
+        """Let row `i` count on from what row `rows[i]` was fed."""
+        if self._tokens:
+            self._tokens = [self._tokens[row] for row in rows]
+
     def _add_rule(self, state: Schedule, plan: Plan, counts: list[int], layers: int) -> None:
         one_by_one = isinstance(state, BoundedSchedule) and (state.columns > 0 or state.rule.prefill == "stream")
         for old, new, count, total in zip(state.slots.length, plan.slots.length, counts, self._tokens, strict=True):
