@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -85,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `tenon` and exit: 0 done, 1 something did not hold, 2 the user can put it right, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
+    if not sys.stderr.isatty():  # bars of transformers and the hub client; ours become plain lines by themselves
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         root().main([word for word in arguments if word != "--debug"], prog_name="tenon")
     except SystemExit as stop:

@@ -143,7 +143,8 @@ class SepLayer(KVLayer):
         Empty slots are zero, not whatever was in memory: a masked NaN would still spoil the weighted sum.
         """
         room = max(slots + 32, slots * 5 // 4)
-        if self.rule.capacity is not None:
+        if self.rule.capacity is not None:  # grows with a short text, and never shrinks: memory is constant in the end
+            room = max(room, 0 if self.keys is None else self.keys.shape[2])
             room = max(slots, min(room, self.rule.capacity + 1))
         stores = []
         for states in (keys, values):
