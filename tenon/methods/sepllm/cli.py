@@ -115,6 +115,7 @@ def generate(
             **read,
             **draw,
             **{cache_argument(network): cache},
+            use_cache=True,  # whatever the model's config says
             max_new_tokens=max_new_tokens,
             pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
         )

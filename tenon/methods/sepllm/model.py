@@ -140,6 +140,10 @@ class Applied:
                 f"The {type(given).__name__} is not empty, but was not filled under SepLLM; begin with an empty cache, "
                 "or one from .new_cache()."
             )
+        if isinstance(given, SepCache) and use_cache is False:  # `generate` then feeds the whole text at every step
+            raise DataError(
+                "A cache was passed with use_cache=False, as some configs have it; pass use_cache=True, or no cache."
+            )
         cache = given if isinstance(given, SepCache) else self.new_cache()
         self._check_length(cache.get_seq_length() + is_sep.shape[1])
         is_kept = use_cache or given is not None

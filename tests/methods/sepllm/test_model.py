@@ -401,3 +401,18 @@ def test_9_absolute_positions_beyond_the_trained_ones_warn_once(tokenizer: Any, 
         logits(model, ids)  # a second warning would be an error
     with apply_sepllm(model, tokenizer, STREAM):
         logits(model, ids)
+
+
+def test_9_a_cache_that_generate_would_feed_the_whole_text_again_and_again(
+    tiny: Any, tokenizer: Any, text: Any
+) -> None:
+    from tenon.core.models.cache import cache_argument
+
+    model, ids = tiny("llama"), text(20)
+    with apply_sepllm(model, tokenizer, EQ1) as applied:
+        cache = {cache_argument(model): applied.new_cache()}
+        with pytest.raises(DataError, match="passed with use_cache=False"):
+            model.generate(ids, use_cache=False, max_new_tokens=3, do_sample=False, **cache)
+        uncached = model.generate(ids, use_cache=False, max_new_tokens=9, do_sample=False, eos_token_id=None)
+        cached = model.generate(ids, use_cache=True, max_new_tokens=9, do_sample=False, eos_token_id=None, **cache)
+        assert torch.equal(cached, uncached)
