@@ -100,7 +100,7 @@ def _conflict(path: Path, before: dict[str, Any], settings: dict[str, Any]) -> s
     changes = "\n".join(f"  {change}" for change in differences(flat(before), flat(settings)))
     return (
         f"The run in {path} was begun with other settings:\n{changes}\n"
-        "Give the old settings to continue it, use another folder, or delete it: tenon runs rm {path}"
+        f"Give the old settings to continue it, use another folder, or delete it: tenon runs rm {path}"
     )
 
 

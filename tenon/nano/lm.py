@@ -234,6 +234,7 @@ def _export(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Non
     # The export must not turn the live model to bfloat16: a copy does.
     copy = type(model)(model.config)
     copy.load_state_dict(model.state_dict())
+    copy.config.use_cache = True  # training turns it off, and without it generation reads the whole text at every step
     copy.to(torch.bfloat16).save_pretrained(partial)
     tokenizer.save_pretrained(partial)
     shutil.rmtree(folder, ignore_errors=True)

@@ -206,13 +206,13 @@ PRESETS: dict[str, SepConfig] = {
     ),
     # StreamingLLM (arXiv 2309.17453) in the same code: no separators.
     "streamingllm": SepConfig(
-        separators="none",
+        separators="none",  # [ours] no separators is what the baseline means
         init=4, sep_capacity=0, local=320, capacity=324,  # [paper] table 4: a=4, window 320
         evict="after", prefill="stream", positions="cache",  # [code]
     ),
     # FixLLM, table 17: one token in every five instead of the separators.
     "fixed-interval": SepConfig(
-        separators="none",
+        separators="none",  # [ours] no separators is what the baseline means
         interval=5,  # [paper] Delta = 5; its phase is not published, (j - a) % Delta == Delta - 1 is [ours]
         init=3, window=256,  # [paper]
     ),
