@@ -25,6 +25,23 @@ def logits(model: Any, ids: torch.Tensor, **inputs: Any) -> torch.Tensor:
     return model(ids, **inputs).logits
 
 
+def logits_under(model: Any, ids: torch.Tensor, masks: Any) -> torch.Tensor:
+    """Logits of the untouched model when each layer is given its own mask by hand."""
+    hooks = []
+    for layer, mask in zip(model.model.layers, masks, strict=True):
+        given = {"attention_mask": torch.zeros(mask.shape).masked_fill(~mask, -1e9)[:, None]}
+        hooks.append(
+            layer.self_attn.register_forward_pre_hook(
+                lambda _, args, kwargs, given=given: (args, kwargs | given), with_kwargs=True
+            )
+        )
+    try:
+        return logits(model, ids)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_7_01_a_window_as_long_as_the_text_is_the_model_itself(arch: str, tiny: Any, tokenizer: Any, text: Any) -> None:
     model, ids = tiny(arch), text(30, rows=2)
@@ -191,19 +208,7 @@ def test_7_16_full_layers_are_composed_by_hand(tiny: Any, tokenizer: Any, text: 
         assert off(feed(model, ids, applied.new_cache(), sizes=(15, 1)), found) < 1e-5
         mask = sep_mask(applied.separators[ids], init=3, window=6)
     masks = [torch.ones(40, 40).tril().bool()[None], mask, torch.ones(40, 40).tril().bool()[None]]
-    hooks = [
-        layer.self_attn.register_forward_pre_hook(
-            lambda _, args, kwargs, mask=mask: (
-                args,
-                kwargs | {"attention_mask": torch.zeros(mask.shape).masked_fill(~mask, -1e9)[:, None]},
-            ),
-            with_kwargs=True,
-        )
-        for layer, mask in zip(model.model.layers, masks, strict=True)
-    ]
-    assert off(found, logits(model, ids)) < 1e-5
-    for hook in hooks:
-        hook.remove()
+    assert off(found, logits_under(model, ids, masks)) < 1e-5
 
 
 @pytest.mark.parametrize("arch", ["llama", "qwen3", "gpt_neox"])
@@ -378,9 +383,13 @@ def test_9_a_model_of_sliding_layers_alone_is_refused(tokenizer: Any, text: Any,
 def test_9_sliding_layers_of_a_mixed_model_stay_as_they_are(tokenizer: Any, text: Any, feed: Any, off: Any) -> None:
     model = tiny_model("qwen2", use_sliding_window=True, sliding_window=9, max_window_layers=1)
     ids = text(40)
-    with apply_sepllm(model, tokenizer, SepConfig(init=3, window=40)) as applied:
-        found = feed(model, ids, applied.new_cache(), sizes=(20, 1))
-    assert off(found, logits(model, ids)) < 1e-5
+    with apply_sepllm(model, tokenizer, EQ1) as applied:
+        cache = applied.new_cache()
+        found = feed(model, ids, cache, sizes=(20, 1))
+        mask = sep_mask(applied.separators[ids], init=3, window=6)
+    sliding = torch.ones(1, 40, 40).tril().triu(-8).bool()
+    assert off(found, logits_under(model, ids, [mask, sliding])) < 1e-5
+    assert cache.layers[1].width == 9
 
 
 def test_9_an_unknown_architecture_is_refused(tokenizer: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,11 @@ def test_a_cache_that_never_fills_is_full_attention(tiny: Any, tokenizer: Any, t
     torch.testing.assert_close(found, window_nll(model, ids, context=100, stride=100), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("config", [STREAM, SepConfig(init=2, window=8, full_layers="head")], ids=["Sep", "eq. 1"])
+@pytest.mark.parametrize(
+    "config",
+    [STREAM, replace(STREAM, accumulate=False), SepConfig(init=2, window=8, full_layers="head")],
+    ids=["Sep", "latest only", "eq. 1"],
+)
 def test_7_17_a_saved_cache_goes_on_bit_for_bit(
     config: SepConfig, tiny: Any, tokenizer: Any, text: Any, feed: Any
 ) -> None:
