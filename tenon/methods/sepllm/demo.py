@@ -24,12 +24,12 @@ def demo(run: Run) -> Report:
     model, tokenizer = load_model("nano-lm"), load_tokenizer("nano-lm")
     config = EvalConfig(
         stream=replace(EvalConfig().stream, sep_capacity=32, local=32, capacity=128),
-        streams=4,
-        stream_tokens=512,
-        long_tokens=4096,
-        problems=16,
-        batch_size=16,
-        max_new_tokens=120,
+        streams=2,
+        stream_tokens=256,
+        long_tokens=2560,
+        problems=6,
+        batch_size=6,
+        max_new_tokens=80,
     )
     ids = read_tokens(tokenizer, PYTHON_DOCS, needed_tokens(config))
     compare(run, model, tokenizer, ids, config, model_name="nano-lm", text="Python's documentation")
