@@ -122,7 +122,8 @@ def test_our_own_mistakes_keep_their_traceback() -> None:
 
 def test_ctrl_c_ends_with_130_and_says_that_the_work_continues() -> None:
     program = (
-        "import tenon.cli.doctor, time\n"
+        # A job that a shell started in the background inherits an ignored SIGINT; the test must hold there, too.
+        "import signal, tenon.cli.doctor, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def wait(as_json: bool = False):\n    print('waiting', flush=True); time.sleep(60)\n"
         "tenon.cli.doctor.doctor = wait\n"
         "from tenon.cli.app import main\nmain(['doctor'])"

@@ -198,8 +198,7 @@ class SepCache(KVCache):
         """Give how many of the next `columns` one forward can take: up to the first compression of any layer and
         row."""
         if not self.schedules:
-            rule = self.layers[-1].rule
-            started = [schedule(each, 1, torch.device("cpu")) for each in set(self.rules)] if rule else []
+            started = [schedule(each, 1, torch.device("cpu")) for each in set(self.rules)]
             return min(
                 each.room(columns, None if is_real is None else is_real.any(0, keepdim=True)) for each in started
             )

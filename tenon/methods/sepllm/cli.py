@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Preset, Seed, Sets, emit, say
-from tenon.methods.sepllm.cli_compare import eval_command, sizes_command
+from tenon.methods.sepllm.cli_compare import Model, Text, eval_command, identity_of, sizes_command
 
 if TYPE_CHECKING:
     from tenon.methods.sepllm.config import SepConfig
@@ -21,10 +21,6 @@ app = typer.Typer(no_args_is_help=True)
 app.command("eval")(eval_command)
 app.command("sizes")(sizes_command)
 
-Model = Annotated[str, typer.Option(help="Nano name, local folder or hub id of a causal language model.")]
-Text = Annotated[
-    str, typer.Option(help="python-docs, a file or folder (.txt, .md, .jsonl; .xz, .gz), or a hub data set.")
-]
 Tokens = Annotated[int, typer.Option(min=2, help="Tokens of the text to read.")]
 
 
@@ -57,9 +53,7 @@ def stream(
     settings = _settings(preset, config, sets)
     network, tokenizer = load_model(model, dtype=dtype, device=device), load_tokenizer(model)
     ids = _ids(tokenizer, text, tokens)
-    with Run.open(
-        out, config=settings, command="sepllm stream", identity=_identity(network, ids) | {"dtype": str(network.dtype)}
-    ) as run:
+    with Run.open(out, config=settings, command="sepllm stream", identity=identity_of(network, ids)) as run:
         score = stream_perplexity(network, tokenizer, settings, ids, run=run)
         result = {"model": model, "text": text, "tokens": len(ids), "perplexity": score.perplexity, **score.stats}
         run.table("stream", [result], f"{model} on {text}, as one stream. Memory is that of the stored tensors.")
@@ -188,15 +182,6 @@ def _ids(tokenizer: Any, text: str, tokens: int) -> Any:
     if len(ids) < 2:
         raise DataError(f"{text} gives {len(ids)} tokens; a stream needs two or more.")
     return ids
-
-
-def _identity(model: Any, ids: Any) -> dict[str, str]:
-    """Name the weights and the text that a result depends on."""
-    import hashlib
-
-    from tenon.core.models.loading import weights_hash
-
-    return {"weights": weights_hash(model), "text": hashlib.sha256(ids.numpy().tobytes()).hexdigest()}
 
 
 def _card() -> Any:

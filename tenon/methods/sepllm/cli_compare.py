@@ -13,7 +13,7 @@ from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Sets, e
 if TYPE_CHECKING:
     from tenon.methods.sepllm.evaluate import EvalConfig
 
-__all__ = ["eval_command", "sizes_command"]
+__all__ = ["Model", "Text", "eval_command", "identity_of", "sizes_command"]
 
 Model = Annotated[str, typer.Option(help="Hub id, folder or nano name of a causal language model.")]
 Text = Annotated[str, typer.Option(help="What to stream: python-docs, a file or folder, or a data set on the hub.")]
@@ -85,13 +85,21 @@ def sizes_command(
     emit({"table": table}, as_json=as_json, text=f"Best: {chosen} (perplexity {best['perplexity']:.3f})")
 
 
+def identity_of(model: Any, ids: Any) -> dict[str, str]:
+    """Name what a result depends on beside its config: the weights, their dtype, and the text as it was read."""
+    from tenon.core.models.loading import weights_hash
+
+    read = hashlib.sha256(ids.numpy().tobytes()).hexdigest()
+    return {"weights": weights_hash(model), "text": read, "dtype": str(model.dtype)}
+
+
 class _Work:
     """A model, its tokenizer, a text and the run that holds what is measured on them."""
 
     def __init__(
         self, name: str, text: str, settings: EvalConfig, device: str, dtype: str, out: Path, command: str
     ) -> None:
-        from tenon.core.models.loading import load_model, load_tokenizer, weights_hash
+        from tenon.core.models.loading import load_model, load_tokenizer
         from tenon.core.run import Run
         from tenon.methods.sepllm.evaluate import needed_tokens, read_tokens
 
@@ -99,9 +107,8 @@ class _Work:
         self.model, self.tokenizer = load_model(name, device=device, dtype=dtype), load_tokenizer(name)
         # The text is read before the run is opened: a wrong path must not leave a run behind.
         self.ids = read_tokens(self.tokenizer, text, needed_tokens(settings))
-        self.weights = weights_hash(self.model)
-        read = hashlib.sha256(self.ids.numpy().tobytes()).hexdigest()
-        identity = {"weights": self.weights, "text": read, "dtype": str(self.model.dtype)}
+        identity = identity_of(self.model, self.ids)
+        self.weights = identity["weights"]
         self.run = Run.open(out, config=settings, command=command, seed=settings.seed, identity=identity)
 
     def write(self, path: Path | None, command: str, figures: dict[str, Any]) -> None:

@@ -40,11 +40,6 @@ class LayerRule:
     accumulate: bool = True
     cap_separators: bool = True
 
-    @property
-    def sees_all(self) -> bool:
-        """Whether this is ordinary causal attention with an ordinary cache."""
-        return self.window is None and self.capacity is None
-
 
 @dataclass(frozen=True, kw_only=True)
 class SepConfig:

@@ -307,12 +307,12 @@ def _sliced(kwargs: dict[str, Any], cut: slice, past: int) -> dict[str, Any]:
             part[name] = part[name][:, cut]
     if part.get("attention_mask") is not None:
         columns = part["attention_mask"].shape[1]
-        offset = past if columns > kwargs_columns(kwargs) else 0
+        offset = past if columns > _columns(kwargs) else 0
         part["attention_mask"] = part["attention_mask"][:, : offset + cut.stop]
     return part
 
 
-def kwargs_columns(kwargs: dict[str, Any]) -> int:
+def _columns(kwargs: dict[str, Any]) -> int:
     """Give the number of new tokens in a forward's arguments."""
     tensor = kwargs["input_ids"] if kwargs.get("input_ids") is not None else kwargs["inputs_embeds"]
     return int(tensor.shape[1])
