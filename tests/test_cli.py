@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 import tenon
 from tenon.cli.app import COMMANDS, explain, main, root
-from tenon.cli.runs import examine
+from tenon.cli.runs import examine, remove
 from tenon.cli.tour import choose
 from tenon.core.commandline import emit
 from tenon.core.errors import ConfigError, DataError
@@ -107,6 +108,8 @@ def test_an_error_is_one_message_and_a_traceback_only_with_debug() -> None:
         (DataError("no such file"), "no such file"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/a"), "No space left on device at runs/a"),
         (OSError(errno.EROFS, "Read-only file system"), "--out"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "choose another folder"),
+        (RuntimeError("PytorchStreamWriter failed writing file data/1: file write failed"), "The disk is full"),
         (MemoryError(), "smaller batch"),
         (RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"), "Tried to allocate 20 GiB"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "smaller batch"),
@@ -174,6 +177,31 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
         raise KeyError("loss")
     assert examine(tmp_path / "a")["state"] == "interrupted"
     assert "KeyError" in examine(tmp_path / "a")["outcome"]
+
+
+def test_a_damaged_record_of_sessions_hides_no_run(tmp_path: Path) -> None:
+    with Run.open(tmp_path / "a", config={}, command="work"):
+        pass
+    for damage in ("{}", "[1]", '{"sessions": []}', "{"):
+        (tmp_path / "a" / "volatile.json").write_text(damage)
+        found = examine(tmp_path / "a")
+        assert (found["state"], found["command"]) == ("interrupted", "unknown")
+
+
+def test_a_removal_that_is_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Run.open(tmp_path / "a", config={"window": 4}) as run:
+        run.append("pairs", {"key": "x"})
+        run.table("one", [{"x": 1}])
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tenon.core.folder.shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remove(tmp_path / "a")
+    monkeypatch.undo()
+    with Run.open(tmp_path / "a", config={"window": 5}) as run:  # no longer a run of its own: other work may begin
+        assert run.rows("pairs") == []
 
 
 def test_json_results_hold_no_nan(capsys: pytest.CaptureFixture[str]) -> None:

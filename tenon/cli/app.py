@@ -120,8 +120,11 @@ def explain(error: BaseException) -> str | None:
     }:
         place = f" at {error.filename}" if error.filename else ""
         return f"{error.strerror}{place}. Make room or leave to write there, or choose another folder with --out."
-    # torch reports an exhausted device as its own class and an exhausted host as a bare RuntimeError.
+    # safetensors and torch report a full disk as errors of their own.
     text = str(error)
+    if "No space left on device" in text or "PytorchStreamWriter failed writing" in text:
+        return f"The disk is full ({text.splitlines()[0]}). Make room, or choose another folder with --out."
+    # torch reports an exhausted device as its own class and an exhausted host as a bare RuntimeError.
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         came = text or "MemoryError"
         return f"The memory is not enough ({came}). Take a smaller batch, context or --dtype, or another --device."

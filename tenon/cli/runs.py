@@ -13,7 +13,7 @@ import typer
 from tenon.core.commandline import Json, emit, say
 from tenon.core.errors import DataError, RunConflict
 from tenon.core.files import read_json
-from tenon.core.folder import Lock
+from tenon.core.folder import Lock, empty
 
 __all__ = ["app", "examine", "find", "remove"]
 
@@ -82,7 +82,7 @@ def examine(folder: Path) -> dict[str, Any]:
     """
     if not (folder / "config.json").exists() or not (folder / "volatile.json").exists():
         raise DataError(f"{folder.absolute()} is no run: it has no config.json and volatile.json. See: tenon runs list")
-    session = read_json(folder / "volatile.json")["sessions"][-1]
+    session = _last_session(folder / "volatile.json")
     finished = session["outcome"] == "finished"
     page = folder / "report.html"
     return {
@@ -93,6 +93,15 @@ def examine(folder: Path) -> dict[str, Any]:
         "outcome": session["outcome"],
         "page": str(page) if page.exists() else None,
     }
+
+
+def _last_session(file: Path) -> dict[str, str]:
+    """Read who worked last; nothing depends on this file, so a damaged one only leaves that unknown."""
+    unknown = {"outcome": "unknown: volatile.json is damaged", "command": "unknown", "started": "unknown"}
+    try:
+        return unknown | read_json(file)["sessions"][-1]
+    except (DataError, LookupError, TypeError):
+        return unknown
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -123,5 +132,8 @@ def remove(folder: Path) -> None:
     """
     examine(folder)
     lock = Lock(folder / "lock")
-    shutil.rmtree(folder)
-    lock.release()
+    try:
+        empty(folder)
+        shutil.rmtree(folder)
+    finally:
+        lock.release()

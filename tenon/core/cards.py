@@ -90,6 +90,8 @@ def _table(rows: Sequence[Mapping[str, Any]], spec: str | None) -> str:
 
 
 def _cell(value: Any, spec: str | None) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
         return format(value, spec or ".4g")
     if isinstance(value, int) and not isinstance(value, bool):

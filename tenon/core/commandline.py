@@ -1,7 +1,7 @@
 """What all commands share: options that mean the same everywhere, and one way to hand out a result.
 
     @app.command()
-    def stream(model: str, seed: Seed = 0, device: Device = "auto", sets: Sets = None, as_json: Json = False) -> None:
+    def stream(model: str, device: Device = "auto", sets: Sets = None, as_json: Json = False) -> None:
         ...
         emit(result, as_json=as_json)
 
@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["ConfigFile", "DType", "Device", "Json", "Out", "Preset", "Seed", "Sets", "emit", "say"]
+__all__ = ["ConfigFile", "DType", "Device", "Json", "Out", "Preset", "Seed", "Sets", "emit", "say", "with_seed"]
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Take options from this JSON or TOML file.")]
 Device = Annotated[str, typer.Option("--device", help="Where to compute: auto, cpu, cuda, cuda:1, mps.")]
@@ -28,10 +28,24 @@ Json = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run; the same command again goes on where it stopped.")]
 Preset = Annotated[str | None, typer.Option("--preset", help="Start from this named set of options.")]
-Seed = Annotated[int, typer.Option("--seed", help="All randomness comes from this number.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="All randomness comes from this number; 0 unless set.")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one option; may be given several times.")
 ]
+
+
+def with_seed(sets: Sequence[str] | None, seed: int | None, *names: str) -> list[str]:
+    """Give what `--set` says, and `--seed` as the last word on it.
+
+    Args:
+        sets: Texts `key=value`.
+        seed: What `--seed` says; None leaves the config's own.
+        names: The config's fields that it sets; `seed` if none is given.
+
+    >>> with_seed(["window=3"], 7)
+    ['window=3', 'seed=7']
+    """
+    return [*(sets or ()), *(f"{name}={seed}" for name in names or ("seed",) if seed is not None)]
 
 
 def say(message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -95,17 +96,27 @@ def read_json(path: Path) -> Any:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file so that a kill or power cut leaves the old content or the new, never a part."""
+    """Write a file so that a kill, a power cut or a full disk leaves the old content or the new, never a part.
+
+    Raises:
+        OSError: The system refused, e.g. for want of room; `filename` tells where. Nothing half-written stays.
+    """
     data = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
-        write_all(file, data)
-    finally:
-        os.close(file)
-    os.replace(temporary, path)
-    sync_folder(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            write_all(file, data)
+        finally:
+            os.close(file)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        error.filename, error.filename2 = str(path), None  # the system names no file where a write fails
+        raise
 
 
 def write_all(file: int, data: bytes) -> None:

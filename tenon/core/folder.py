@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tenon.core.config import differences
-from tenon.core.errors import RunConflict
+from tenon.core.errors import BackendError, RunConflict
 from tenon.core.files import TEMPORARY, json_bytes, read_json, write_atomic
 
-__all__ = ["Lock", "claim"]
+__all__ = ["Lock", "claim", "empty"]
 
 _BEING_DELETED = {"being deleted": True}
 
@@ -37,7 +37,7 @@ def claim(path: Path, settings: dict[str, Any], *, fresh: bool = False) -> Lock:
         if file.exists():
             before = read_json(file)
             if fresh or before == _BEING_DELETED:
-                _delete_run(path)
+                empty(path)
             elif before != settings:
                 raise RunConflict(_conflict(path, before, settings))
         if not file.exists():
@@ -60,16 +60,23 @@ class Lock:
 
         Raises:
             RunConflict: Another live process holds it; the message names its pid.
+            BackendError: The file system knows no locks.
         """
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             pid = os.read(self._file, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._file)
             raise RunConflict(
                 f"{path.parent} is being written by process {pid}; "
                 "wait until it has finished, stop it, or use another folder."
+            ) from error
+        except OSError as error:  # some network file systems know no locks
+            os.close(self._file)
+            raise BackendError(
+                f"{path.parent} cannot be locked ({error.strerror}), so two writers could spoil each other's work; "
+                "use a folder on a local disk."
             ) from error
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
@@ -104,8 +111,11 @@ def _conflict(path: Path, before: dict[str, Any], settings: dict[str, Any]) -> s
     )
 
 
-def _delete_run(path: Path) -> None:
-    """Delete everything but the lock. The marker makes a deletion that is killed go on at the next opening."""
+def empty(path: Path) -> None:
+    """Delete all of a run but its lock, which the caller holds.
+
+    The marker makes a deletion that is killed go on at the next opening, and not look like a run of its own.
+    """
     write_atomic(path / "config.json", json_bytes(_BEING_DELETED))
     for one in path.iterdir():
         if one.is_dir() and not one.is_symlink():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,8 +24,15 @@ class Lines:
         self.path = path
         self.torn_bytes = 0
         """Length of the line that was cut on opening [bytes]; 0 when there was none."""
+        self._whole: int | None = None
+        """Size before a write that failed, while the file is longer [bytes]."""
         if path.exists():
             self._cut_torn_line()
+
+    def _forget_failed_write(self) -> None:
+        if self._whole is not None:
+            os.truncate(self.path, self._whole)
+            self._whole = None
 
     def _cut_torn_line(self) -> None:
         with open(self.path, "r+b") as file:
@@ -44,20 +52,28 @@ class Lines:
                 os.fsync(file.fileno())
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add one plain record; when this returns, the line is on the disk."""
-        is_new = not self.path.exists()
-        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        """Add one plain record; when this returns, the line is on the disk.
+
+        Raises:
+            OSError: The system refused, e.g. for want of room; `filename` tells where. No half line stays.
+        """
         try:
-            start = os.fstat(file).st_size
+            self._forget_failed_write()
+            is_new = not self.path.exists()
+            file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             try:
+                self._whole = os.fstat(file).st_size
                 write_all(file, json_bytes(record))
-            except OSError:  # a full disk, say: leave no half line for the next append to run into
-                os.ftruncate(file, start)
-                raise
-        finally:
-            os.close(file)
-        if is_new:
-            sync_folder(self.path.parent)
+                if is_new:
+                    sync_folder(self.path.parent)
+                self._whole = None
+            finally:
+                os.close(file)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # where even that is refused, the next append or opening does it
+                self._forget_failed_write()
+            error.filename = str(self.path)
+            raise
 
     def replace(self, records: list[dict[str, Any]]) -> None:
         """Put these records in the place of all there are, at once."""

@@ -124,8 +124,10 @@ class Run:
         with self._mutex:
             if self._is_open:
                 self._is_open = False
-                self._session.end(outcome)
-                self._lock.release()
+                try:
+                    self._session.end(outcome)
+                finally:
+                    self._lock.release()
 
     def __enter__(self) -> Self:
         return self

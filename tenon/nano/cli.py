@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tenon.core.commandline import ConfigFile, Out, Sets, emit
+from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Seed, Sets, emit, with_seed
 
 app = typer.Typer(no_args_is_help=True)
 train_app = typer.Typer(no_args_is_help=True, help="Train a nano model from nothing by its recipe.")
@@ -29,25 +29,41 @@ def train_lm_command(
     books: Books,
     gsm8k: Annotated[Path, typer.Option(help="GSM8K's train.jsonl.")],
     preset: Annotated[
-        str, typer.Option(help="cpu (two cores, 80 minutes), gpu, or mini (a minute; knows nothing).")
+        str,
+        typer.Option(
+            help="cpu (two cores, 90 minutes), cpu-second (goes on from it, two hours), gpu, or mini (a minute; knows "
+            "nothing)."
+        ),
     ] = "cpu",
     config: ConfigFile = None,
     sets: Sets = None,
+    seed: Seed = None,
     out: Out = Path("runs/nano-lm"),
     results: Results = None,
+    as_json: Json = False,
 ) -> None:
     """Train nano-lm: tokenizer, training, export.
 
     Example: tenon nano train lm --books data/books --gsm8k data/gsm8k/train.jsonl
     """
+    from dataclasses import replace
+
     from tenon.core.config import load
     from tenon.core.models.loading import weights_hash
     from tenon.core.results import write_results
     from tenon.core.run import Run
     from tenon.nano.lm import PRESETS, LMConfig, describe_training, train_lm
 
-    recipe = load(LMConfig, presets=PRESETS, preset=preset, file=config, sets=sets or ())
+    recipe = load(
+        LMConfig,
+        presets=PRESETS,
+        preset=preset,
+        file=config,
+        sets=with_seed(sets, seed, "train.seed", "mixture.seed"),
+    )
     identity = {path.name: fingerprint(path) for path in (books / "train.jsonl.xz" if books.is_dir() else books, gsm8k)}
+    if recipe.start:
+        identity["start"] = weights_hash(recipe.start)
     with Run.open(out, config=recipe, command="nano train lm", seed=recipe.train.seed, identity=identity) as run:
         folder = train_lm(run, recipe, books=books, gsm8k=gsm8k)
         phases = describe_training(run, recipe)
@@ -58,19 +74,21 @@ def train_lm_command(
     if results is not None:
         write_results(
             results,
-            command="tenon nano train lm --books BOOKS --gsm8k GSM8K/train.jsonl",
+            command=f"tenon nano train lm --preset {preset} --books BOOKS --gsm8k GSM8K/train.jsonl",
             seed=recipe.train.seed,
             weights=weights_hash(str(folder)),
-            config=recipe,
+            config=replace(recipe, start=identity.get("start", "")),  # what it went on from, not where that lay
             tokens=recipe.train.steps * recipe.mixture.step_tokens,
             phases=phases,
         )
-    typer.echo(f"The model is in {folder}. Measure it: tenon nano measure --model {folder} --books {books}")
+    told = f"The model is in {folder}. Measure it: tenon nano measure --model {folder} --books {books}"
+    emit({"model": str(folder), "phases": phases}, as_json=as_json, text=told)
 
 
 @app.command("card")
 def card_command(
     name: Annotated[str, typer.Argument(help="The nano model.")] = "nano-lm",
+    as_json: Json = False,
 ) -> None:
     """Show what a nano model is, what it was trained on, and what it can do.
 
@@ -82,7 +100,8 @@ def card_command(
     card = Path(__file__).parent / name / "README.md"
     if name not in nano_names() or not card.is_file():
         raise DataError(f"There is no nano model {name!r}; the package holds {', '.join(nano_names()) or 'none'}.")
-    typer.echo(card.read_text(encoding="utf-8"))
+    text = card.read_text(encoding="utf-8")
+    emit({"name": name, "card": text}, as_json=as_json, text=text)
 
 
 @app.command("measure")
@@ -91,8 +110,12 @@ def measure_command(
     model: Annotated[str, typer.Option(help="Folder, hub id or nano name of a causal language model.")] = "nano-lm",
     config: ConfigFile = None,
     sets: Sets = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    dtype: DType = "auto",
     out: Out = Path("runs/nano-lm-measure"),
     results: Results = None,
+    as_json: Json = False,
 ) -> None:
     """Measure a language model as nano-lm's card does: bits per byte beside baselines, word problems by steps.
 
@@ -104,9 +127,10 @@ def measure_command(
     from tenon.core.run import Run
     from tenon.nano.measure import MeasureConfig, measure
 
-    settings = load(MeasureConfig, file=config, sets=sets or ())
-    network, tokenizer, weights = load_model(model), load_tokenizer(model), weights_hash(model)
-    identity = {"weights": weights, "valid": fingerprint(books / "valid.jsonl.xz")}
+    settings = load(MeasureConfig, file=config, sets=with_seed(sets, seed))
+    network, tokenizer = load_model(model, device=device, dtype=dtype), load_tokenizer(model)
+    weights = weights_hash(model)
+    identity = {"weights": weights, "dtype": str(network.dtype), "valid": fingerprint(books / "valid.jsonl.xz")}
     with Run.open(out, config=settings, command="nano measure", seed=settings.seed, identity=identity) as run:
         figures = measure(run, network, tokenizer, settings, books=books)
         page = run.report(f"{model}: measured", summary="Held-out bits per byte, and unseen word problems solved.")
@@ -119,13 +143,14 @@ def measure_command(
             config=settings,
             **figures,
         )
-    emit(figures, as_json=False, text=f"The page is {page}")
+    emit(figures, as_json=as_json, text=f"The page is {page}")
 
 
 @app.command("held-out")
 def held_out_command(
     books: Books,
     out: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("runs/held-out.jsonl"),
+    as_json: Json = False,
 ) -> None:
     """Write the books that nano-lm's training left out: for choosing settings, so that reported texts stay unseen.
 
@@ -139,7 +164,7 @@ def held_out_command(
     _, kept = split_books(books)
     lines = [json.dumps({"key": book.key, "title": book.facts.get("title"), "text": book.text}) for book in kept]
     write_atomic(out, "\n".join(lines) + "\n")
-    emit({"books": len(kept), "file": str(out)}, as_json=False)
+    emit({"books": len(kept), "file": str(out)}, as_json=as_json)
 
 
 def fingerprint(path: Path) -> str:

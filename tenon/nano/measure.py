@@ -128,12 +128,7 @@ def measure_problems(
     ]
     name = f"problems_{shots}_shot"
     answer = functools.partial(greedy_texts, model, tokenizer, max_new_tokens=config.max_new_tokens)
-    if len(run.keys(name)) < len(problems):
-        for batch in solve(problems, prompts, answer, batch_size=config.batch_size):
-            for row in batch:
-                if not run.done(name, row["key"]):
-                    run.append(name, row)
-    rows = run.rows(name)
+    rows = solve(run, name, problems, prompts, answer, batch_size=config.batch_size)
     table = []
     for steps in (*sorted({row["steps"] for row in rows}), "2-4", "all"):
         wanted = {"all": range(1, 100), "2-4": range(2, 5)}.get(str(steps), (steps,))

@@ -64,6 +64,8 @@ class Phase:
     """Share that is GSM8K's training split."""
     tools: float = 0.06
     """Share that is generated chats with tool calls."""
+    sums: float = 0.0
+    """Share that is bare sums, taken from the steps of word problems: arithmetic in its densest form."""
     context: int = 512
     """Length of a row [tokens]."""
     families: Literal["easy", "all"] = "all"
@@ -71,11 +73,11 @@ class Phase:
     most_steps: int = 6
     """Most steps of a word problem."""
     learn: Literal["everything", "answers"] = "everything"
-    """In word problems: learn all tokens, or only what the assistant says."""
+    """In word problems and sums: learn all tokens, or only what the assistant says."""
 
     def __post_init__(self) -> None:
-        total = self.books + self.problems + self.gsm8k + self.tools
-        require(abs(total - 1) < 1e-9, self, "books", f"such that the four shares sum to 1 (they sum to {total:g})")
+        total = self.books + self.problems + self.gsm8k + self.tools + self.sums
+        require(abs(total - 1) < 1e-9, self, "books", f"such that the shares sum to 1 (they sum to {total:g})")
         require(self.steps >= 1, self, "steps", "1 or more")
 
 
@@ -181,6 +183,7 @@ class Mixture:
             "books": self._book_row,
             "gsm8k": self._chats(self._gsm8k_chat),
             "tools": self._chats(self._tool_chat),
+            "sums": self._chats(self._sums_chat),
         }
 
     def rows(self, step: int) -> tuple[list[list[int]], list[list[int]]]:
@@ -195,7 +198,7 @@ class Mixture:
             kind = self._kind(phase, (index + offset) / count)
             row = self.sources[kind](step, index, phase, rng)
             ids.append(row)
-            learns_answers = phase.learn == "answers" and kind == "problems"
+            learns_answers = phase.learn == "answers" and kind in ("problems", "sums")
             spans = chat_spans(row, assistant=self.assistant, end=self.end) if learns_answers else [(0, len(row))]
             labels.append(mask_labels(row, spans))
         return ids, labels
@@ -229,23 +232,26 @@ class Mixture:
         return str(self.tokenizer.apply_chat_template(messages, tools=tools, tokenize=False))
 
     def _problem_chat(self, name: str, phase: Phase, rng: random.Random) -> str:
-        families = EASY if phase.families == "easy" else tuple(FAMILIES)
         shots = rng.randint(1, max(2, min(self.config.most_shots, phase.context // 150)))
         draw = derive(self.config.seed, "chat", name)
         if shots > 1 and rng.random() < self.config.episodes:
             problems: Sequence[Problem] = generate_episode(draw, "train", 0, count=shots)
         else:
-            problems = [
-                generate_problem(
-                    draw,
-                    "train",
-                    index,
-                    steps=min(rng.choice(STEP_COUNTS), phase.most_steps),
-                    family=rng.choice(families),
-                )
-                for index in range(shots)
-            ]
+            problems = [self._problem(draw, index, phase, rng) for index in range(shots)]
         return self._render([message for problem in problems for message in problem.messages()])
+
+    def _problem(self, draw: int, index: int, phase: Phase, rng: random.Random) -> Problem:
+        families = EASY if phase.families == "easy" else tuple(FAMILIES)
+        steps = min(rng.choice(STEP_COUNTS), phase.most_steps)
+        return generate_problem(draw, "train", index, steps=steps, family=rng.choice(families))
+
+    def _sums_chat(self, name: str, phase: Phase, rng: random.Random) -> str:
+        draw = derive(self.config.seed, "sums", name)
+        # One step of each of eight problems: the next step of the same problem would give the value away.
+        steps = [rng.choice(self._problem(draw, index, phase, rng).steps) for index in range(8)]
+        question = "; ".join(f"{step.left} {step.op} {step.right}" for step in steps)
+        answer = "\n".join(step.equation for step in steps)
+        return self._render([{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
 
     def _gsm8k_chat(self, name: str, phase: Phase, rng: random.Random) -> str:
         rows = [rng.choice(self.gsm8k) for _ in range(rng.randint(1, max(1, phase.context // 400)))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from tenon.core.training.packing import IGNORE
 from tenon.nano.mixture import Mixture, MixtureConfig, Phase, chat_spans
 from tenon.nano.tokenizer import train_tokenizer
 from tenon.tasks.math import generate_problems
+from tenon.tasks.math.problem import calculate
 from tenon.tasks.text import Document
 
 PROBLEMS = list(generate_problems(9, "train", 40))
@@ -67,6 +69,20 @@ def test_a_phase_caps_the_steps_of_its_problems() -> None:
     late = " ".join(TOKENIZER.decode(row) for step in range(32, 40) for row in reading.rows(step)[0])
     assert "Step 3:" not in early
     assert "Step 5:" in late
+
+
+def test_sums_are_bare_true_and_give_nothing_away() -> None:
+    reading = mixture(
+        replace(EARLY, context=256, sums=1.0, problems=0.0, books=0.0, gsm8k=0.0, tools=0.0, learn="answers")
+    )
+    ids, labels = (rows[0] for rows in reading.rows(0))
+    learnt = TOKENIZER.decode([token for token, label in zip(ids, labels, strict=True) if label != IGNORE])
+    sums = re.findall(r"(\d+) ([-+*/]) (\d+) = (\d+)(?=\n|<)", learnt)
+    assert len(sums) >= 5
+    for left, sign, right, value in sums:
+        assert calculate(int(left), sign, int(right)) == int(value)
+    question = TOKENIZER.decode([token for token, label in zip(ids, labels, strict=True) if label == IGNORE])
+    assert "=" not in question
 
 
 def test_a_chat_cut_by_the_row_still_counts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,12 @@ def test_the_miniature_trains_ships_and_resumes_to_the_same_weights(
     assert model.dtype == torch.bfloat16
     assert model.config.vocab_size == len(tokenizer) == MINI.vocab_size
     assert not list(whole.glob("*.bin"))
+
+    # A second reading goes on from the first one's weights and tokenizer, and does not touch them.
+    second = replace(MINI, start=str(whole), mixture=replace(MINI.mixture, seed=1))
+    before = weights_hash(whole)
+    with Run.open(tmp_path / "second", config=second) as run:
+        again = train_lm(run, second, books=books, gsm8k=exercises)
+        assert run.metrics()[0]["loss"] < losses[0] - 0.3
+    assert weights_hash(whole) == before != weights_hash(again)
+    assert (whole / "tokenizer.json").read_bytes() == (again / "tokenizer.json").read_bytes()

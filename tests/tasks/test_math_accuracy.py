@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from tenon.core.errors import DataError
 from tenon.core.models.tiny import tiny_model, tiny_tokenizer
+from tenon.core.run import Run
 from tenon.core.scoring.generation import greedy_texts
 from tenon.nano.tokenizer import train_tokenizer
 from tenon.tasks.math import generate_problems
@@ -32,7 +34,7 @@ def test_right_wrong_and_missing_answers() -> None:
     assert [row["found"] is None for row in rows] == [False, False, True]
 
 
-def test_each_problem_is_asked_once_in_batches_that_do_not_depend_on_the_answers() -> None:
+def test_each_problem_is_asked_once_in_batches_that_do_not_depend_on_the_answers(tmp_path: Path) -> None:
     asked: list[list[str]] = []
 
     def oracle(prompts: Sequence[str]) -> list[str]:
@@ -41,12 +43,30 @@ def test_each_problem_is_asked_once_in_batches_that_do_not_depend_on_the_answers
         return [by_question[prompt] for prompt in prompts]
 
     prompts = [problem.question for problem in PROBLEMS]
-    rows = [row for batch in solve(PROBLEMS, prompts, oracle, batch_size=6) for row in batch]
+    with Run.open(tmp_path / "run", config={}) as run:
+        rows = solve(run, "solved", PROBLEMS, prompts, oracle, batch_size=6)
     assert all(row["correct"] for row in rows)
     assert sorted(row["key"] for row in rows) == sorted(problem.key for problem in PROBLEMS)
     assert [len(batch) for batch in asked] == [6, 6, 6, 2]
     lengths = [len(prompt) for batch in asked for prompt in batch]
     assert lengths == sorted(lengths, reverse=True)
+
+
+def test_a_run_that_goes_on_answers_only_what_is_missing(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def tiring(prompts: Sequence[str]) -> list[str]:
+        asked.append(len(prompts))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return ["Answer: 1"] * len(prompts)
+
+    prompts = [problem.question for problem in PROBLEMS]
+    with pytest.raises(KeyboardInterrupt), Run.open(tmp_path / "run", config={}) as run:
+        solve(run, "solved", PROBLEMS, prompts, tiring, batch_size=6)
+    with Run.open(tmp_path / "run", config={}) as run:
+        assert len(solve(run, "solved", PROBLEMS, prompts, tiring, batch_size=6)) == len(PROBLEMS)
+    assert asked == [6, 6, 6, 6, 2]
 
 
 def test_a_batch_is_left_padded_and_its_answers_do_not_depend_on_their_neighbours() -> None:

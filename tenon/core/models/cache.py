@@ -13,7 +13,7 @@ import torch
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import CacheLayerMixin
 
-__all__ = ["KVCache", "KVLayer", "cache_argument", "is_empty_default", "storage_bytes"]
+__all__ = ["KVCache", "KVLayer", "cache_argument", "cache_bytes", "is_empty_default", "storage_bytes"]
 
 
 class KVLayer(CacheLayerMixin):
@@ -47,7 +47,14 @@ class KVCache(Cache):
 
     def bytes(self) -> int:
         """Give the memory that all layers hold for keys and values [bytes], unused room included."""
-        return sum(storage_bytes(layer.keys) + storage_bytes(layer.values) for layer in self.layers)
+        return cache_bytes(self)
+
+
+def cache_bytes(cache: Cache) -> int:
+    """Give the memory that any cache's layers hold for keys and values [bytes], unused room included."""
+    layers: list[Any] = cache.layers  # the kinds of transformers; ones without keys and values hold none of these
+    stores = [getattr(layer, name, None) for layer in layers for name in ("keys", "values")]
+    return sum(map(storage_bytes, stores))
 
 
 def storage_bytes(tensor: torch.Tensor | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from tenon.core.progress import Advance, progress
@@ -64,6 +64,7 @@ def train(trainer: Trainer, run: Run, *, label: str = "training") -> None:
     """
     folder = checkpoint_folder(run)
     newest = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    trainer.remove_callback(PrinterCallback)  # it prints to standard output, which belongs to the result
     with progress(label, trainer.args.max_steps) as advance:
         trainer.add_callback(RunCallback(run, advance))
         trainer.train(resume_from_checkpoint=newest)

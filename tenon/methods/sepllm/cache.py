@@ -6,6 +6,7 @@ keys are re-rotated once per compression. A forward that is interrupted leaves t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -175,6 +176,9 @@ class SepCache(KVCache):
         self.config = config
         self.schedules: dict[LayerRule, Schedule] = {}
         self.usage = Usage()
+        self.live: Sequence[bool] | None = None
+        """Rows whose steps count; None: all. A row of a batch that has answered is still fed, until the last one
+        has."""
         super().__init__([SepLayer(rule) for rule in layer_rules(config, model_config)])
 
     @property
@@ -239,6 +243,9 @@ class SepCache(KVCache):
         for layer in self.layers:
             layer.commit()
         counts = None if is_real is None else is_real.sum(1).tolist()
+        if self.live is not None:
+            columns = plans[self.rules[0]].columns
+            counts = [count * live for count, live in zip(counts or [columns] * len(self.live), self.live, strict=True)]
         self.usage.add([(self.schedules[rule], plans[rule]) for rule in self.rules], counts, self.bytes())
         for rule, each in self.schedules.items():
             each.commit(plans[rule], is_real)
@@ -250,7 +257,7 @@ class SepCache(KVCache):
     def reset(self) -> None:
         """Forget everything."""
         super().reset()
-        self.schedules, self.usage = {}, Usage()
+        self.schedules, self.usage, self.live = {}, Usage(), None
 
     def reorder_cache(self, beam_idx: Int[Tensor, " rows"]) -> None:
         """Let row `i` go on from what row `beam_idx[i]` was."""

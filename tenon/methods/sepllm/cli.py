@@ -72,7 +72,7 @@ def generate(
     preset: Preset = "default",
     config: ConfigFile = None,
     sets: Sets = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     device: Device = "auto",
     dtype: DType = "auto",
     as_json: Json = False,
@@ -101,7 +101,7 @@ def generate(
         prompt = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
     read = tokenizer(prompt, return_tensors="pt", add_special_tokens=not is_chat).to(network.device)
     read.pop("token_type_ids", None)
-    seed_everything(seed)
+    seed_everything(seed or 0)
     draw: dict[str, Any] = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
     with apply_sepllm(network, tokenizer, settings) as applied, torch.inference_mode():
         cache = applied.new_cache()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Sets, emit, say
+from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Seed, Sets, emit, say, with_seed
 
 if TYPE_CHECKING:
-    from tenon.methods.sepllm.evaluate import EvalConfig
+    from tenon.methods.sepllm.contenders import EvalConfig
 
 __all__ = ["Model", "Text", "eval_command", "identity_of", "sizes_command"]
 
@@ -26,6 +26,7 @@ def eval_command(
     problems: Annotated[int | None, typer.Option(help="Word problems to solve; 0 leaves them out.")] = None,
     config: ConfigFile = None,
     sets: Sets = None,
+    seed: Seed = None,
     device: Device = "auto",
     dtype: DType = "auto",
     out: Out = Path("runs/sepllm-eval"),
@@ -39,10 +40,10 @@ def eval_command(
     from tenon.core.config import load
     from tenon.methods.sepllm import CARD
     from tenon.methods.sepllm.comparison import compare
-    from tenon.methods.sepllm.evaluate import EvalConfig
+    from tenon.methods.sepllm.contenders import EvalConfig
 
     sets = [*(sets or ()), *([] if problems is None else [f"problems={problems}"])]
-    settings = load(EvalConfig, file=config, sets=sets)
+    settings = load(EvalConfig, file=config, sets=with_seed(sets, seed))
     with _Work(model, text, settings, device, dtype, out, "sepllm eval") as work:
         figures = compare(
             work.run, work.model, work.tokenizer, work.ids, settings, model_name=model, text=Path(text).name
@@ -57,6 +58,7 @@ def sizes_command(
     model: Model = "nano-lm",
     config: ConfigFile = None,
     sets: Sets = None,
+    seed: Seed = None,
     device: Device = "auto",
     dtype: DType = "auto",
     out: Out = Path("runs/sepllm-sizes"),
@@ -69,10 +71,11 @@ def sizes_command(
     """
     from tenon.core.config import load
     from tenon.methods.sepllm import CARD
-    from tenon.methods.sepllm.evaluate import EvalConfig, cut_streams
+    from tenon.methods.sepllm.contenders import EvalConfig
+    from tenon.methods.sepllm.evaluate import cut_streams
     from tenon.methods.sepllm.sizes import compare_sizes
 
-    settings = load(EvalConfig, file=config, sets=sets or ())
+    settings = load(EvalConfig, file=config, sets=with_seed(sets, seed))
     with _Work(model, text, settings, device, dtype, out, "sepllm sizes") as work:
         streams = cut_streams(work.tokenizer, work.ids, settings)
         table = compare_sizes(work.run, work.model, work.tokenizer, streams, settings.stream)

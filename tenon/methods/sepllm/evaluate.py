@@ -1,134 +1,39 @@
-"""SepLLM beside what it must be compared with, on one model and at equal memory: long text, and word problems.
+"""SepLLM and its `contenders` on text, on one model and at equal memory: parallel stretches, and one long stream.
 
-Every contender is a `SepConfig` and goes through the same code, so that only the rule differs:
-
-- *full attention*: a window as long as the text, so nothing is dropped;
-- *SepLLM*;
-- *StreamingLLM, equal capacity*: no separators, first and nearest tokens, the cache always full (arXiv 2309.17453);
-- *StreamingLLM, equal mean*: compressed at the same moments to the same size as SepLLM, with nearer tokens in the place
-  of separators: the same memory at every step.
-
-The figures are measured: bytes are those of the stored tensors, means are taken over the steps that were made.
+Bytes are those of the stored tensors. Means are taken over the steps that were made; full attention, which is the
+untouched model with the cache of transformers, holds 1, 2, ... tokens, so its mean is half of the text.
 """
 
 from __future__ import annotations
 
-import functools
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from transformers import DynamicCache
 
-from tenon.core.errors import DataError, require
-from tenon.core.models.cache import cache_argument
-from tenon.core.scoring.generation import greedy_texts
-from tenon.core.scoring.intervals import mcnemar_p, paired_interval, wilson_interval
+from tenon.core.errors import DataError
+from tenon.core.models.cache import cache_argument, cache_bytes
+from tenon.core.scoring.intervals import paired_interval
 from tenon.core.scoring.perplexity import perplexity, stream_nll, window_nll
 from tenon.core.seeds import derive
 from tenon.methods.sepllm.config import SepConfig
+from tenon.methods.sepllm.contenders import FULL, SEP, EvalConfig, stream_contenders
 from tenon.methods.sepllm.model import apply_sepllm
-from tenon.tasks.math import generate_problems
-from tenon.tasks.math.accuracy import chat_prompt, solve
 from tenon.tasks.text import PYTHON_DOCS, Document, read_documents
 
 if TYPE_CHECKING:
     from tenon.core.run import Run
 
-__all__ = [
-    "EvalConfig",
-    "cut_streams",
-    "evaluate_long",
-    "evaluate_problems",
-    "evaluate_streams",
-    "needed_tokens",
-    "problem_contenders",
-    "read_tokens",
-    "stream_contenders",
-    "streams_nll",
-]
+__all__ = ["cut_streams", "evaluate_long", "evaluate_streams", "needed_tokens", "read_tokens", "streams_nll"]
+
+WINDOWS, RAW = f"{FULL}, in windows", f"{FULL}, raw"
+"""Full attention on a text longer than its context, as it must be used, and as it fails."""
 
 CHARACTERS_PER_TOKEN = 6
 """More than any English text needs [characters]."""
-
-FULL, SEP, STRM, STRM_MEAN = "full attention", "SepLLM", "StreamingLLM, equal capacity", "StreamingLLM, equal mean"
-"""The contenders, in the order in which they are shown."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalConfig:
-    """How much is measured, and with which cache."""
-
-    stream: SepConfig = field(
-        default_factory=lambda: SepConfig(
-            init=4, sep_capacity=64, local=64, capacity=256, prefill="stream", positions="cache"
-        )
-    )
-    """The bounded cache for text."""
-    window: int = 128
-    """Nearest tokens seen in word problems, where separators are kept without bound [tokens]."""
-    init: int = 4
-    """First tokens kept in word problems [tokens]."""
-    streams: int = 8
-    """Parallel stretches of the text, each a stream of its own."""
-    stream_tokens: int = 1024
-    """Tokens of each; within the trained context, so that full attention is at its best [tokens]."""
-    long_tokens: int = 6144
-    """Tokens of one long stream, past the trained context [tokens]."""
-    problems: int = 24
-    """Unseen word problems; 0 leaves them out."""
-    shots: int = 2
-    """Solved examples before each."""
-    max_new_tokens: int = 200
-    """Longest answer [tokens]."""
-    batch_size: int = 24
-    """Problems answered together."""
-    seed: int = 0
-    """Names the draw of problems and of the bootstrap."""
-
-    def __post_init__(self) -> None:
-        require(self.stream.capacity is not None, self, "stream", "a SepConfig with a capacity")
-        require(self.streams >= 2, self, "streams", "2 or more: an interval needs several")
-        require(self.stream_tokens >= 2, self, "stream_tokens", "2 or more")
-
-
-def stream_contenders(sep: SepConfig) -> dict[str, SepConfig]:
-    """Give the caches to compare on text with this one.
-
-    >>> {name: (c.local, c.capacity) for name, c in stream_contenders(EvalConfig().stream).items()}
-    {'SepLLM': (64, 256), 'StreamingLLM, equal capacity': (252, 256), 'StreamingLLM, equal mean': (128, 256)}
-    """
-    assert sep.capacity is not None
-    assert sep.local is not None
-    assert sep.sep_capacity is not None
-    bare = functools.partial(replace, sep, separators="none", separator_ids=(), sep_capacity=0)
-    return {
-        SEP: sep,
-        STRM: bare(local=sep.capacity - sep.init),
-        STRM_MEAN: bare(local=sep.local + sep.sep_capacity),
-    }
-
-
-def problem_contenders(window: int, init: int, length: int, mean: float | None = None) -> dict[str, SepConfig]:
-    """Give the rules to compare on word problems.
-
-    Args:
-        window: SepLLM's window [tokens].
-        init: First tokens kept [tokens].
-        length: As long as any text [tokens].
-        mean: Tokens that SepLLM was measured to keep; None while that is not known, and there is no equal mean.
-    """
-    rules = {
-        FULL: SepConfig(init=init, window=length),
-        SEP: SepConfig(init=init, window=window),
-        STRM: SepConfig(init=init, window=window, separators="none"),
-    }
-    if mean is not None:
-        rules[STRM_MEAN] = SepConfig(init=init, window=max(1, round(mean) - init), separators="none")
-    return rules
 
 
 def needed_tokens(config: EvalConfig) -> int:
@@ -207,22 +112,11 @@ def evaluate_streams(
     """
     count, size = config.streams, config.stream_tokens
     batch = cut_streams(tokenizer, ids, config)
-    rules = {FULL: SepConfig(window=size), **stream_contenders(config.stream)}
+    rules: dict[str, SepConfig | None] = {FULL: None, **stream_contenders(config.stream)}
     for name, rule in run.track(rules.items(), "text", name="streams", key=lambda item: item[0]):
-        with apply_sepllm(model, tokenizer, rule) as applied:
-            cache = applied.new_cache()
-            nll = streams_nll(model, batch, cache)
-            stats = cache.stats()
-        run.append(
-            "streams",
-            {
-                "key": name,
-                "nll": nll.mean(1).tolist(),
-                # An unbounded cache counts a chunk as one step; fed one by one, full attention holds 1 ... size - 1.
-                "mean": stats["stored_mean"] if rule.capacity is not None else size / 2,
-                "bytes": stats["kv_bytes_now"] / count,
-            },
-        )
+        nll, mean, held = _under(rule, model, tokenizer, lambda cache: streams_nll(model, batch, cache))
+        mean = size / 2 if mean is None else mean  # 1 ... size - 1 tokens
+        run.append("streams", {"key": name, "nll": nll.mean(1).tolist(), "mean": mean, "bytes": held / count})
     rows = {row["key"]: row for row in run.rows("streams")}
     ours = rows[SEP]["nll"]
     table = []
@@ -243,6 +137,18 @@ def evaluate_streams(
     return table
 
 
+def _under(
+    rule: SepConfig | None, model: Any, tokenizer: Any, score: Callable[[Any], Tensor]
+) -> tuple[Tensor, float | None, int]:
+    """Score with a cache under a rule, or with the model's own under none; also its mean tokens and its bytes now."""
+    if rule is None:
+        cache = DynamicCache(config=model.config)
+        return score(cache), None, cache_bytes(cache)
+    with apply_sepllm(model, tokenizer, rule) as applied:
+        kept = applied.new_cache()
+        return score(kept), kept.stats()["stored_mean"], kept.bytes()
+
+
 def evaluate_long(
     run: Run, model: Any, tokenizer: Any, ids: Int[Tensor, " text"], config: EvalConfig
 ) -> tuple[list[dict[str, Any]], Mapping[str, list[float]]]:
@@ -258,109 +164,22 @@ def evaluate_long(
     context = int(model.config.max_position_embeddings)
     begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     stream = torch.cat([torch.tensor(begin).long(), ids[: config.long_tokens - len(begin)]])
-    contenders = stream_contenders(config.stream)
-    names = [f"{FULL}, in windows", f"{FULL}, raw", SEP, STRM_MEAN]
-    for name in run.track(names, "long stream", name="long", key=str):
-        if name in contenders:
-            with apply_sepllm(model, tokenizer, contenders[name]) as applied:
-                cache = applied.new_cache()
-                nll = stream_nll(model, stream, cache=cache)
-            size = cache.stats()["kv_bytes_now"]
-        elif name.endswith("raw"):
-            with apply_sepllm(model, tokenizer, SepConfig(window=len(stream))) as applied, warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # positions beyond the trained ones are what is shown here
-                cache = applied.new_cache()
-                nll = stream_nll(model, stream, cache=cache)
-            size = cache.stats()["kv_bytes_now"]
+    rules: dict[str, SepConfig | None] = {RAW: None, **stream_contenders(config.stream)}
+    for name in run.track([WINDOWS, *rules], "long stream", name="long", key=str):
+        held: int | None = None
+        if name == WINDOWS:
+            nll = window_nll(model, stream, context=context, stride=context // 2)
         else:
-            nll, size = window_nll(model, stream, context=context, stride=context // 2), None
-        run.append("long", {"key": name, "nll": [round(value, 6) for value in nll.tolist()], "bytes": size})
+            nll, _, held = _under(rules[name], model, tokenizer, lambda cache: stream_nll(model, stream, cache=cache))
+        run.append("long", {"key": name, "nll": [round(value, 6) for value in nll.tolist()], "bytes": held})
     table, curves = [], {}
     for row in run.rows("long"):
         nll = torch.tensor(row["nll"], dtype=torch.float64)
         quarters = {f"quarter {index}": perplexity(part) for index, part in enumerate(nll.chunk(4), start=1)}
-        held = "-" if row["bytes"] is None else row["bytes"] / 1024
+        held = None if row["bytes"] is None else row["bytes"] / 1024
         table.append({"method": row["key"], **quarters, "cache at the end [KiB]": held})
         curves[row["key"]] = [float(part.mean()) for part in nll.split(128)]
     return table, curves
-
-
-def evaluate_problems(run: Run, model: Any, tokenizer: Any, config: EvalConfig) -> list[dict[str, Any]]:
-    """Solve unseen word problems after a few solved ones, greedily, under every contender.
-
-    The examples differ from problem to problem and belong to another split. StreamingLLM at equal mean gets the window
-    that keeps as many tokens as SepLLM was measured to keep.
-
-    Returns:
-        One row per contender: accuracy with its Wilson interval, the difference to SepLLM paired over problems (with
-        McNemar's exact p), mean tokens in the cache, and the share of all keys that were attended to.
-    """
-    problems = list(generate_problems(derive(config.seed, "sepllm"), "test", config.problems))
-    prompts = [
-        chat_prompt(
-            tokenizer, problem, list(generate_problems(derive(config.seed, "shots", index), "valid", config.shots))
-        )
-        for index, problem in enumerate(problems)
-    ]
-    length = int(model.config.max_position_embeddings)
-    for name in (FULL, SEP, STRM, STRM_MEAN):
-        mean = None if name != STRM_MEAN else (run.load_json(f"usage-{_slug(SEP)}") or {})["stored_mean"]
-        rule = problem_contenders(config.window, config.init, length, mean)[name]
-        if run.load_json(f"usage-{_slug(name)}") is not None:
-            continue
-        usage: list[dict[str, float]] = []
-        with apply_sepllm(model, tokenizer, rule) as applied:
-
-            def answer(texts: Any, applied: Any = applied, usage: Any = usage) -> list[str]:
-                cache = applied.new_cache()
-                answers = greedy_texts(
-                    model, tokenizer, texts, max_new_tokens=config.max_new_tokens, **{cache_argument(model): cache}
-                )
-                usage.append(cache.stats())
-                return answers
-
-            for batch in solve(problems, prompts, answer, batch_size=config.batch_size):
-                for row in batch:
-                    if not run.done(f"problems-{_slug(name)}", row["key"]):
-                        run.append(f"problems-{_slug(name)}", row)
-        names = ("stored_mean", "kv_time_avg_pct")
-        run.save_json(f"usage-{_slug(name)}", {each: sum(use[each] for use in usage) / len(usage) for each in names})
-    return _problem_table(run, config)
-
-
-def _problem_table(run: Run, config: EvalConfig) -> list[dict[str, Any]]:
-    correct = {
-        name: [row["correct"] for row in run.rows(f"problems-{_slug(name)}")] for name in (FULL, SEP, STRM, STRM_MEAN)
-    }
-    table = []
-    for name, marks in correct.items():
-        usage = run.load_json(f"usage-{_slug(name)}")
-        low, high = wilson_interval(sum(marks), len(marks))
-        difference = paired_interval(
-            [float(mark) for mark in marks],
-            [float(mark) for mark in correct[SEP]],
-            seed=derive(config.seed, "problems", name),
-        )
-        table.append(
-            {
-                "method": name,
-                "problems": len(marks),
-                "accuracy": sum(marks) / len(marks),
-                "low": low,
-                "high": high,
-                "minus SepLLM": difference.difference,
-                "difference low": difference.low,
-                "difference high": difference.high,
-                "p": mcnemar_p(marks, correct[SEP]),
-                "mean cache [tokens]": usage["stored_mean"],
-                "share of keys [%]": usage["kv_time_avg_pct"],
-            }
-        )
-    return table
-
-
-def _slug(name: str) -> str:
-    return name.replace(",", "").replace(" ", "-").lower()
 
 
 def _exp(value: float) -> float:

@@ -39,8 +39,8 @@ def snapshot(cache: SepCache) -> bytes:
     return save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"cache": json.dumps(facts)})
 
 
-def restore(cache: SepCache, content: bytes) -> None:
-    """Fill an empty cache with what `snapshot` gave, on the CPU.
+def restore(cache: SepCache, content: bytes, device: torch.device) -> None:
+    """Fill an empty cache with what `snapshot` gave, on the device of its model.
 
     Raises:
         DataError: The snapshot is of a cache with another config.
@@ -53,12 +53,12 @@ def restore(cache: SepCache, content: bytes) -> None:
         raise DataError(
             "The snapshot is of a cache with another SepConfig; make the cache with the one it was made with."
         )
-    tensors = load(content)
+    tensors = {name: tensor.to(device) for name, tensor in load(content).items()}
     for index, rule in enumerate(dict.fromkeys(cache.rules)):
         if index == len(facts["schedules"]):
             return  # nothing was fed yet
         kept = facts["schedules"][index]
-        state = schedule(rule, len(kept["length"]), torch.device("cpu"))
+        state = schedule(rule, len(kept["length"]), device)
         state.slots = Slots(tensors[f"position.{index}"], tensors[f"is_sep.{index}"], tuple(kept["length"]))
         state.tokens, state.columns, state.compressions = tensors[f"tokens.{index}"], kept["columns"], kept["num"]
         if isinstance(state, BoundedSchedule):

@@ -95,7 +95,7 @@ def stream_perplexity(
         if run is None:
             parts = [_score(model, cache, ids[start : start + BLOCK + 1], chunk) for start in blocks]
             return StreamScore(torch.cat(parts), cache.stats())
-        for start in _resumed(run, cache, blocks):
+        for start in _resumed(run, cache, blocks, model.device):
             nll = _score(model, cache, ids[start : start + BLOCK + 1], chunk)
             # Before the row: a row that is there has its snapshot, and older ones are of no use.
             write_atomic(run.path / _name(start), snapshot(cache))
@@ -117,7 +117,7 @@ def _score(model: Any, cache: SepCache, ids: Int[Tensor, " seq"], chunk: int) ->
     return torch.cat(parts)
 
 
-def _resumed(run: Run, cache: SepCache, blocks: range) -> Iterator[int]:
+def _resumed(run: Run, cache: SepCache, blocks: range, device: torch.device) -> Iterator[int]:
     """Go through the blocks that have no row yet, the cache being what it was after the last one that has."""
     done = len(run.rows("stream"))
     last = _name(blocks[done - 1]) if done else ""
@@ -125,7 +125,7 @@ def _resumed(run: Run, cache: SepCache, blocks: range) -> Iterator[int]:
         if leftover.name != last:
             leftover.unlink()
     if done:
-        restore(cache, (run.path / last).read_bytes())
+        restore(cache, (run.path / last).read_bytes(), device)
     yield from run.track(blocks[done:], "streaming")
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tenon.tasks.math.answers import extract_answer, same_answer
 from tenon.tasks.math.problem import Problem
+
+if TYPE_CHECKING:
+    from tenon.core.run import Run
 
 __all__ = ["chat_prompt", "score_answers", "solve"]
 
@@ -35,25 +38,36 @@ def score_answers(problems: Sequence[Problem], texts: Sequence[str]) -> Iterator
 
 
 def solve(
+    run: Run,
+    name: str,
     problems: Sequence[Problem],
     prompts: Sequence[str],
     answer: Callable[[Sequence[str]], list[str]],
     *,
     batch_size: int = 64,
-) -> Iterator[list[dict[str, Any]]]:
+    label: str = "word problems",
+) -> list[dict[str, Any]]:
     """Answer and grade problems in fixed batches, longest prompts first so that a batch pads little.
 
+    Batches are a function of the problems alone, so that a run that goes on leaves out the finished ones and answers
+    the one under way as it was.
+
     Args:
+        run: Keeps one row per problem.
+        name: Of these rows.
         problems: What is asked.
         prompts: The prompt of each, from `chat_prompt`.
         answer: Gives one text per prompt (`core.scoring.generation.greedy_texts` with a model bound to it).
         batch_size: Prompts per call.
+        label: What the progress says.
 
-    Yields:
-        The rows of one batch. Batches are a function of the problems alone, so that a resumed run replays them whole.
+    Returns:
+        The rows of all problems; see `score_answers`.
     """
     order = sorted(range(len(problems)), key=lambda index: (-len(prompts[index]), index))
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        texts = answer([prompts[index] for index in chosen])
-        yield list(score_answers([problems[index] for index in chosen], texts))
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    for batch in run.track(batches, label, name=name, key=lambda batch: problems[batch[-1]].key):
+        texts = answer([prompts[index] for index in batch])
+        for row in score_answers([problems[index] for index in batch], texts):
+            run.append(name, row)
+    return run.rows(name)

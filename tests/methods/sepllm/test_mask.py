@@ -8,6 +8,7 @@ from beartype import beartype
 from jaxtyping import jaxtyped
 
 from tenon.methods.sepllm import mask as module
+from tenon.methods.sepllm.model import _additive
 from tenon.methods.sepllm.reference import mask_by_loops
 
 # With the shapes in the signatures executed.
@@ -57,10 +58,12 @@ def test_stored_keys_in_any_order() -> None:
     assert torch.equal(shuffled, sep_mask(is_sep, init=2, window=6)[:, :, order])
 
 
-def test_7_07_masked_keys_are_truly_unused() -> None:
+@pytest.mark.parametrize("form", ["boolean", "additive"])
+def test_7_07_masked_keys_are_truly_unused(form: str) -> None:
     query, key, value = torch.randn(3, 1, 2, 24, 8).unbind()
     is_sep = torch.zeros(1, 24, dtype=torch.bool)
-    mask = sep_mask(is_sep, init=2, window=4)[:, None]
+    seen = sep_mask(is_sep, init=2, window=4)
+    mask = seen[:, None] if form == "boolean" else _additive(seen, query.dtype, query.device)  # what layers are given
 
     def attend(key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
@@ -69,7 +72,7 @@ def test_7_07_masked_keys_are_truly_unused() -> None:
     key, value = key.clone(), value.clone()
     key[:, :, 10], value[:, :, 10] = 1e4, 1e4
     after = attend(key, value)
-    sees = mask[0, 0, :, 10]
+    sees = seen[0, :, 10]
     assert torch.equal(before[:, :, ~sees], after[:, :, ~sees])
     assert not torch.equal(before[:, :, sees], after[:, :, sees])
     assert sees.tolist() == [10 <= i <= 13 for i in range(24)]

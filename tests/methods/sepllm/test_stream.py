@@ -64,7 +64,7 @@ def test_7_17_a_saved_cache_goes_on_bit_for_bit(
     with apply_sepllm(model, tokenizer, config) as applied:
         cache, other = applied.new_cache(), applied.new_cache()
         feed(model, ids[:, :50], cache, sizes=(20, 1))
-        restore(other, snapshot(cache))
+        restore(other, snapshot(cache), torch.device("cpu"))
         assert torch.equal(feed(model, ids[:, 50:], cache), feed(model, ids[:, 50:], other))
         assert cache.stats() == other.stats() | {
             name: cache.stats()[name] for name in ("kv_bytes_now", "kv_bytes_peak", "kv_bytes_mean")
@@ -75,7 +75,7 @@ def test_9_a_snapshot_of_another_config_is_refused(tiny: Any, tokenizer: Any) ->
     with apply_sepllm(tiny("llama"), tokenizer, STREAM) as applied:
         content = snapshot(applied.new_cache())
     with apply_sepllm(tiny("llama"), tokenizer, LLM) as applied, pytest.raises(DataError, match="another SepConfig"):
-        restore(applied.new_cache(), content)
+        restore(applied.new_cache(), content, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
