@@ -20,6 +20,7 @@ SEAMS = {
     "transformers.cache_utils": "core/models/cache.py",
     "transformers.Cache": "core/models/cache.py",
     "transformers.CacheLayerMixin": "core/models/cache.py",
+    "transformers.DynamicCache": "core/models/cache.py",
     "trl": "core/training/preference.py",
     "diffusers": "methods/cognition/diffusion.py",
 }

@@ -11,6 +11,7 @@ The result goes to standard output, everything else to standard error, so that a
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,20 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["ConfigFile", "DType", "Device", "Json", "Out", "Preset", "Seed", "Sets", "emit", "say", "with_seed"]
+__all__ = [
+    "ConfigFile",
+    "DType",
+    "Device",
+    "Json",
+    "Out",
+    "Preset",
+    "Seed",
+    "Sets",
+    "emit",
+    "given",
+    "say",
+    "with_seed",
+]
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Take options from this JSON or TOML file.")]
 Device = Annotated[str, typer.Option("--device", help="Where to compute: auto, cpu, cuda, cuda:1, mps.")]
@@ -32,6 +46,26 @@ Seed = Annotated[int | None, typer.Option("--seed", help="All randomness comes f
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one option; may be given several times.")
 ]
+
+
+def given(*, shortened: bool = False) -> str:
+    """Give the command that this process was started with, as one would type it again.
+
+    Args:
+        shortened: For results that are committed: paths by their last name alone, and without the options that only
+            say where to write.
+    """
+    words, kept = iter(sys.argv[1:]), ["tenon"]
+    for word in words:
+        if shortened and word in ("--out", "--results"):
+            next(words, None)
+        elif shortened and not word.startswith(("--out=", "--results=")):
+            name, equals, value = word.partition("=")
+            path = value if equals else word
+            kept.append(f"{name}{equals}{Path(path).name}" if Path(path).is_absolute() else word)
+        elif not shortened:
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def with_seed(sets: Sequence[str] | None, seed: int | None, *names: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Seed, Sets, emit, with_seed
+from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Seed, Sets, emit, given, with_seed
 
 app = typer.Typer(no_args_is_help=True)
 train_app = typer.Typer(no_args_is_help=True, help="Train a nano model from nothing by its recipe.")
@@ -61,10 +61,11 @@ def train_lm_command(
         file=config,
         sets=with_seed(sets, seed, "train.seed", "mixture.seed"),
     )
-    identity = {path.name: fingerprint(path) for path in (books / "train.jsonl.xz" if books.is_dir() else books, gsm8k)}
+    reading = {"books": books / "train.jsonl.xz" if books.is_dir() else books, "gsm8k": gsm8k}
+    identity = {name: fingerprint(path) for name, path in reading.items()}
     if recipe.start:
         identity["start"] = weights_hash(recipe.start)
-    with Run.open(out, config=recipe, command="nano train lm", seed=recipe.train.seed, identity=identity) as run:
+    with Run.open(out, config=recipe, command=given(), seed=recipe.train.seed, identity=identity) as run:
         folder = train_lm(run, recipe, books=books, gsm8k=gsm8k)
         phases = describe_training(run, recipe)
         run.table(
@@ -74,7 +75,7 @@ def train_lm_command(
     if results is not None:
         write_results(
             results,
-            command=f"tenon nano train lm --preset {preset} --books BOOKS --gsm8k GSM8K/train.jsonl",
+            command=given(shortened=True),
             seed=recipe.train.seed,
             weights=weights_hash(str(folder)),
             config=replace(recipe, start=identity.get("start", "")),  # what it went on from, not where that lay
@@ -130,14 +131,15 @@ def measure_command(
     settings = load(MeasureConfig, file=config, sets=with_seed(sets, seed))
     network, tokenizer = load_model(model, device=device, dtype=dtype), load_tokenizer(model)
     weights = weights_hash(model)
-    identity = {"weights": weights, "dtype": str(network.dtype), "valid": fingerprint(books / "valid.jsonl.xz")}
-    with Run.open(out, config=settings, command="nano measure", seed=settings.seed, identity=identity) as run:
-        figures = measure(run, network, tokenizer, settings, books=books)
+    identity = {"weights": weights, "dtype": str(network.dtype)}
+    identity |= {split: fingerprint(books / f"{split}.jsonl.xz") for split in ("train", "valid")}
+    with Run.open(out, config=settings, command=given(), seed=settings.seed, identity=identity) as run:
+        figures = measure(run, network, tokenizer, settings, books=books, name=Path(model).name)
         page = run.report(f"{model}: measured", summary="Held-out bits per byte, and unseen word problems solved.")
     if results is not None:
         write_results(
             results,
-            command=f"tenon nano measure --books BOOKS --model {model}",
+            command=given(shortened=True),
             seed=settings.seed,
             weights=weights,
             config=settings,

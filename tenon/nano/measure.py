@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenon.core.errors import require
 from tenon.core.seeds import derive
+from tenon.nano.mixture import split_books
 from tenon.tasks.math import Problem, generate_problems
 from tenon.tasks.text import Document, read_documents
 
@@ -48,6 +49,9 @@ class MeasureConfig:
 
     def __post_init__(self) -> None:
         require(self.problems >= 6, self, "problems", "6 or more: one of each number of steps")
+        for name in ("excerpt_characters", "ngram_order", "ngram_bytes", "max_new_tokens", "batch_size"):
+            require(getattr(self, name) >= 1, self, name, "1 or more")
+        require(all(count >= 0 for count in self.shots), self, "shots", "0 or more each")
         require(self.context >= 2, self, "context", "2 or more")
 
 
@@ -60,9 +64,9 @@ def spread_excerpts(documents: Sequence[Document], characters: int) -> list[Docu
     return excerpts
 
 
-def measure(run: Run, model: Any, tokenizer: Any, config: MeasureConfig, *, books: Path) -> dict[str, Any]:
-    """Make every figure of the card; stages already in the run are not made again."""
-    text = measure_text(run, model, tokenizer, config, books=books)
+def measure(run: Run, model: Any, tokenizer: Any, config: MeasureConfig, *, books: Path, name: str) -> dict[str, Any]:
+    """Make every figure of the card; stages already in the run are not made again. `name` stands beside the model's."""
+    text = measure_text(run, model, tokenizer, config, books=books, name=name)
     run.table("bits-per-byte", text, caption="Held-out books: total bits by bytes of UTF-8; 95 % bootstrap over books.")
     figures: dict[str, Any] = {"text": text}
     for shots in config.shots:
@@ -74,8 +78,12 @@ def measure(run: Run, model: Any, tokenizer: Any, config: MeasureConfig, *, book
     return figures
 
 
-def measure_text(run: Run, model: Any, tokenizer: Any, config: MeasureConfig, *, books: Path) -> list[dict[str, Any]]:
+def measure_text(
+    run: Run, model: Any, tokenizer: Any, config: MeasureConfig, *, books: Path, name: str
+) -> list[dict[str, Any]]:
     """Score held-out books with the model, a byte-level n-gram model, xz and gzip, all on the same bytes.
+
+    The n-gram model reads the books that nano-lm reads: those of the training file less the ones held out of it.
 
     Returns:
         One row per scorer with its bits per byte; the model's row also has an interval over books.
@@ -99,10 +107,10 @@ def measure_text(run: Run, model: Any, tokenizer: Any, config: MeasureConfig, *,
     table = run.load_json("text_table")
     if table is None:
         valid = "\n\n".join(excerpt.text for excerpt in excerpts).encode()
-        read = "\n\n".join(book.text for book in read_documents(books / "train.jsonl.xz"))
+        read = "\n\n".join(book.text for book in split_books(books)[0])
         ngram = byte_ngram_bits_per_byte(read.encode()[: config.ngram_bytes], valid, order=config.ngram_order)
         table = [
-            {"scorer": "nano-lm", "bits per byte": bits_per_byte(nats, size), "low": low, "high": high},
+            {"scorer": name, "bits per byte": bits_per_byte(nats, size), "low": low, "high": high},
             {"scorer": f"byte {config.ngram_order}-gram (interpolated Witten-Bell)", "bits per byte": ngram},
             {"scorer": "xz -9e", "bits per byte": xz_bits_per_byte(valid)},
             {"scorer": "gzip -9", "bits per byte": gzip_bits_per_byte(valid)},

@@ -13,7 +13,7 @@ import torch
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import CacheLayerMixin
 
-__all__ = ["KVCache", "KVLayer", "cache_argument", "cache_bytes", "is_empty_default", "storage_bytes"]
+__all__ = ["KVCache", "KVLayer", "cache_argument", "cache_bytes", "default_cache", "is_empty_default", "storage_bytes"]
 
 
 class KVLayer(CacheLayerMixin):
@@ -65,6 +65,12 @@ def storage_bytes(tensor: torch.Tensor | None) -> int:
 def cache_argument(module: torch.nn.Module) -> str:
     """Give the name under which a model's forward takes its cache, and its output gives it back."""
     return "cache" if "cache" in inspect.signature(module.forward).parameters else "past_key_values"
+
+
+def default_cache(model: torch.nn.Module) -> Cache:
+    """Make the cache that transformers makes by itself: every key and value, as long as the text."""
+    config: Any = model.config
+    return DynamicCache(config=config)
 
 
 def is_empty_default(cache: Any) -> bool:

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tenon.core.errors import ConfigError, DataError
-from tenon.core.models.cache import cache_argument
+from tenon.core.models.cache import cache_argument, default_cache
 
 __all__ = ["bits_per_byte", "perplexity", "stream_nll", "window_nll"]
 
@@ -104,7 +104,7 @@ def stream_nll(
         model: A causal language model, in eval mode.
         ids: The token ids of one text; a begin token, where the model expects one, stands first.
         chunk: Tokens per forward [tokens].
-        cache: The cache to use and fill; a new `DynamicCache` if None.
+        cache: The cache to use and fill; None makes the one that transformers makes by itself.
 
     Returns:
         `nll[i]`: minus the log-probability of `ids[i + 1]` [nats], on the CPU.
@@ -113,13 +113,11 @@ def stream_nll(
         ConfigError: `chunk` is smaller than 1.
         DataError: `ids` has fewer than two tokens, or a token outside the vocabulary.
     """
-    from transformers import DynamicCache
-
     _check(model, ids)
     if chunk < 1:
         raise ConfigError(f"chunk is {chunk}; it must be 1 token or more.")
     if cache is None:
-        cache = DynamicCache(config=model.config)
+        cache = default_cache(model)
     inputs, targets = ids[:-1], ids[1:]
     parts = []
     with torch.inference_mode():

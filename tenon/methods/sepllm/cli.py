@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Preset, Seed, Sets, emit, say
+from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Preset, Seed, Sets, emit, given, say
 from tenon.methods.sepllm.cli_compare import Model, Text, eval_command, identity_of, sizes_command
 
 if TYPE_CHECKING:
@@ -48,12 +48,14 @@ def stream(
     """
     from tenon.core.models.loading import load_model, load_tokenizer
     from tenon.core.run import Run
+    from tenon.methods.sepllm.model import apply_sepllm
     from tenon.methods.sepllm.stream import stream_perplexity
 
     settings = _settings(preset, config, sets)
     network, tokenizer = load_model(model, dtype=dtype, device=device), load_tokenizer(model)
     ids = _ids(tokenizer, text, tokens)
-    with Run.open(out, config=settings, command="sepllm stream", identity=identity_of(network, ids)) as run:
+    apply_sepllm(network, tokenizer, settings).remove()  # what cannot work must not leave a run behind
+    with Run.open(out, config=settings, command=given(), identity=identity_of(network, ids)) as run:
         score = stream_perplexity(network, tokenizer, settings, ids, run=run)
         result = {"model": model, "text": text, "tokens": len(ids), "perplexity": score.perplexity, **score.stats}
         run.table("stream", [result], f"{model} on {text}, as one stream. Memory is that of the stored tensors.")

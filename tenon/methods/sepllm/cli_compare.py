@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Seed, Sets, emit, say, with_seed
+from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Seed, Sets, emit, given, say, with_seed
 
 if TYPE_CHECKING:
     from tenon.methods.sepllm.contenders import EvalConfig
@@ -44,12 +44,12 @@ def eval_command(
 
     sets = [*(sets or ()), *([] if problems is None else [f"problems={problems}"])]
     settings = load(EvalConfig, file=config, sets=with_seed(sets, seed))
-    with _Work(model, text, settings, device, dtype, out, "sepllm eval") as work:
+    with _Work(model, text, settings, device, dtype, out) as work:
         figures = compare(
             work.run, work.model, work.tokenizer, work.ids, settings, model_name=model, text=Path(text).name
         )
         page = work.run.report(f"{CARD.title}: {model}", f"Full attention, SepLLM and StreamingLLM on {text}.", CARD)
-        work.write(results, f"tenon sepllm eval --model {model} --text {Path(text).name}", figures)
+        work.write(results, figures)
     emit(figures, as_json=as_json, text=f"The page is {page}")
 
 
@@ -76,12 +76,12 @@ def sizes_command(
     from tenon.methods.sepllm.sizes import compare_sizes
 
     settings = load(EvalConfig, file=config, sets=with_seed(sets, seed))
-    with _Work(model, text, settings, device, dtype, out, "sepllm sizes") as work:
+    with _Work(model, text, settings, device, dtype, out) as work:
         streams = cut_streams(work.tokenizer, work.ids, settings)
         table = compare_sizes(work.run, work.model, work.tokenizer, streams, settings.stream)
         work.run.table("sizes", table, f"{model} on {settings.streams} streams of {Path(text).name}; best first.")
         page = work.run.report(f"{CARD.title}: sizes", f"Capacity {settings.stream.capacity}, {model}, {text}.", CARD)
-        work.write(results, f"tenon sepllm sizes --model {model} --text {Path(text).name}", {"table": table})
+        work.write(results, {"table": table})
     say(f"The page is {page}")
     best = table[0]
     chosen = f"--set stream.sep_capacity={best['separators']} --set stream.local={best['local']}"
@@ -99,27 +99,33 @@ def identity_of(model: Any, ids: Any) -> dict[str, str]:
 class _Work:
     """A model, its tokenizer, a text and the run that holds what is measured on them."""
 
-    def __init__(
-        self, name: str, text: str, settings: EvalConfig, device: str, dtype: str, out: Path, command: str
-    ) -> None:
+    def __init__(self, name: str, text: str, settings: EvalConfig, device: str, dtype: str, out: Path) -> None:
         from tenon.core.models.loading import load_model, load_tokenizer
         from tenon.core.run import Run
         from tenon.methods.sepllm.evaluate import needed_tokens, read_tokens
+        from tenon.methods.sepllm.model import apply_sepllm
 
         self.settings = settings
         self.model, self.tokenizer = load_model(name, device=device, dtype=dtype), load_tokenizer(name)
-        # The text is read before the run is opened: a wrong path must not leave a run behind.
+        # Before the run is opened: what cannot work must not leave a run behind, which the next try would meet.
+        apply_sepllm(self.model, self.tokenizer, settings.stream).remove()
         self.ids = read_tokens(self.tokenizer, text, needed_tokens(settings))
         identity = identity_of(self.model, self.ids)
         self.weights = identity["weights"]
-        self.run = Run.open(out, config=settings, command=command, seed=settings.seed, identity=identity)
+        self.run = Run.open(out, config=settings, command=given(), seed=settings.seed, identity=identity)
 
-    def write(self, path: Path | None, command: str, figures: dict[str, Any]) -> None:
+    def write(self, path: Path | None, figures: dict[str, Any]) -> None:
         from tenon.core.results import write_results
 
         if path is not None:
-            seed = self.settings.seed
-            write_results(path, command=command, seed=seed, weights=self.weights, config=self.settings, **figures)
+            write_results(
+                path,
+                command=given(shortened=True),
+                seed=self.settings.seed,
+                weights=self.weights,
+                config=self.settings,
+                **figures,
+            )
 
     def __enter__(self) -> _Work:
         self.run.__enter__()

@@ -54,6 +54,12 @@ class EvalConfig:
 
     def __post_init__(self) -> None:
         require(self.stream.capacity is not None, self, "stream", "a SepConfig with a capacity")
+        require(self.window >= 1, self, "window", "1 or more: it counts the query itself")
+        for name in ("init", "problems", "shots"):
+            require(getattr(self, name) >= 0, self, name, "0 or more")
+        for name in ("max_new_tokens", "batch_size"):
+            require(getattr(self, name) >= 1, self, name, "1 or more")
+        require(self.long_tokens >= 8, self, "long_tokens", "8 or more: it is shown by quarters")
         require(self.streams >= 2, self, "streams", "2 or more: an interval needs several")
         require(self.stream_tokens >= 2, self, "stream_tokens", "2 or more")
 

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DynamicCache
 
 from tenon.core.errors import DataError
-from tenon.core.models.cache import cache_argument, cache_bytes
+from tenon.core.models.cache import cache_argument, cache_bytes, default_cache
 from tenon.core.scoring.intervals import paired_interval
 from tenon.core.scoring.perplexity import perplexity, stream_nll, window_nll
 from tenon.core.seeds import derive
@@ -44,19 +43,30 @@ def needed_tokens(config: EvalConfig) -> int:
 def read_tokens(tokenizer: Any, source: str, count: int) -> Int[Tensor, " text"]:
     """Read `count` tokens of a source, an equal stretch from the middle of each document where all are long enough.
 
-    A source of one document gives its beginning; one of several is spread, so that no author weighs more than another.
+    A source of one document gives its beginning; one of several is spread, so that no author weighs more than another,
+    and longer documents stand in for what short ones lack.
+
+    Raises:
+        DataError: The source has fewer tokens.
     """
     documents = list(read_documents(source))
     if source == PYTHON_DOCS:  # hundreds of short topics: one text
         documents = [Document(PYTHON_DOCS, "\n\n".join(document.text for document in documents))]
-    share = -(-count // len(documents))
-    ids: list[int] = []
-    for document in documents:
+    parts: dict[int, list[int]] = {}
+    for index in sorted(range(len(documents)), key=lambda index: len(documents[index].text)):
+        text, left = documents[index].text, count - sum(map(len, parts.values()))
+        share = -(-left // (len(documents) - len(parts)))
         characters = share * CHARACTERS_PER_TOKEN
-        start = 0 if len(documents) == 1 else max(0, (len(document.text) - characters) // 2)
-        stretch = document.text[start : start + characters]
-        ids += tokenizer(stretch, add_special_tokens=False, verbose=False)["input_ids"][:share]
-    return torch.tensor(ids[:count])
+        start = 0 if len(documents) == 1 else max(0, (len(text) - characters) // 2)
+        ids = tokenizer(text[start : start + characters], add_special_tokens=False, verbose=False)["input_ids"]
+        parts[index] = list(ids[:share])
+    found = [token for index in sorted(parts) for token in parts[index]]
+    if len(found) < count:
+        raise DataError(
+            f"{source} has {len(found)} tokens, but {count} are asked for; give a longer text, or ask for fewer or "
+            "shorter streams."
+        )
+    return torch.tensor(found[:count])
 
 
 def cut_streams(tokenizer: Any, ids: Int[Tensor, " text"], config: EvalConfig) -> Int[Tensor, "streams seq"]:
@@ -142,7 +152,7 @@ def _under(
 ) -> tuple[Tensor, float | None, int]:
     """Score with a cache under a rule, or with the model's own under none; also its mean tokens and its bytes now."""
     if rule is None:
-        cache = DynamicCache(config=model.config)
+        cache = default_cache(model)
         return score(cache), None, cache_bytes(cache)
     with apply_sepllm(model, tokenizer, rule) as applied:
         kept = applied.new_cache()
