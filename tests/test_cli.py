@@ -108,6 +108,7 @@ def test_an_error_is_one_message_and_a_traceback_only_with_debug() -> None:
         (DataError("no such file"), "no such file"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/a"), "No space left on device at runs/a"),
         (OSError(errno.EROFS, "Read-only file system"), "--out"),
+        (OSError(errno.EISDIR, "Is a directory", "figures"), "Is a directory at figures. Give another path"),
         (SafetensorError("I/O error: No space left on device (os error 28)"), "choose another folder"),
         (RuntimeError("PytorchStreamWriter failed writing file data/1: file write failed"), "The disk is full"),
         (MemoryError(), "smaller batch"),
@@ -182,6 +183,8 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
 def test_a_damaged_record_of_sessions_hides_no_run(tmp_path: Path) -> None:
     with Run.open(tmp_path / "a", config={}, command="work"):
         pass
+    (tmp_path / "a" / "volatile.json").unlink()
+    assert examine(tmp_path / "a")["command"] == "unknown"
     for damage in ("{}", "[1]", '{"sessions": []}', "{"):
         (tmp_path / "a" / "volatile.json").write_text(damage)
         found = examine(tmp_path / "a")
@@ -200,6 +203,7 @@ def test_a_removal_that_is_killed_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(KeyboardInterrupt):
         remove(tmp_path / "a")
     monkeypatch.undo()
+    assert examine(tmp_path / "a")["state"] == "half deleted"
     with Run.open(tmp_path / "a", config={"window": 5}) as run:  # no longer a run of its own: other work may begin
         assert run.rows("pairs") == []
 

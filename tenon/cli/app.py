@@ -26,6 +26,12 @@ COMMANDS = {
 }
 """The house's own commands: name -> (where the Typer app or the function is, help line)."""
 
+DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+PATH_IS_WRONG = {
+    errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
+}  # fmt: skip
+"""What the system says of the user's disk and paths; other errors of the system are our own mistakes."""
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -111,14 +117,10 @@ def explain(error: BaseException) -> str | None:
 
     if isinstance(error, TenonError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.EACCES,
-        errno.EPERM,
-    }:
+    if isinstance(error, OSError) and error.errno in DISK_REFUSES | PATH_IS_WRONG:
         place = f" at {error.filename}" if error.filename else ""
+        if error.errno in PATH_IS_WRONG:
+            return f"{error.strerror}{place}. Give another path, or the right to use this one."
         return f"{error.strerror}{place}. Make room or leave to write there, or choose another folder with --out."
     # safetensors and torch report a full disk as errors of their own.
     text = str(error)

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from tenon.core.commandline import Json, emit, say
-from tenon.core.errors import DataError, RunConflict
+from tenon.core.errors import DataError
 from tenon.core.files import read_json
-from tenon.core.folder import Lock, empty
+from tenon.core.folder import Lock, empty, is_being_deleted, is_run, is_written
 
 __all__ = ["app", "examine", "find", "remove"]
 
@@ -70,24 +70,26 @@ def rm_command(
 def find(folder: Path) -> Iterator[Path]:
     """Give every run in a folder and below it, by name."""
     for config in sorted(folder.rglob("config.json")):
-        if (config.parent / "volatile.json").exists():  # other programs have a config.json too
+        if is_run(config.parent):
             yield config.parent
 
 
 def examine(folder: Path) -> dict[str, Any]:
-    """Say of one run how it stands: `running`, `finished`, or `interrupted`, in which case the same command goes on.
+    """Say of one run how it stands: `running`, `finished`, `interrupted`, in which case the same command goes on, or
+    `half deleted`.
 
     Raises:
         DataError: The folder is no run.
     """
-    if not (folder / "config.json").exists() or not (folder / "volatile.json").exists():
-        raise DataError(f"{folder.absolute()} is no run: it has no config.json and volatile.json. See: tenon runs list")
+    if not is_run(folder):
+        raise DataError(f"{folder.absolute()} is no run: it has no config.json of ours. See: tenon runs list")
     session = _last_session(folder / "volatile.json")
-    finished = session["outcome"] == "finished"
+    state = "finished" if session["outcome"] == "finished" else "interrupted"
+    state = "half deleted" if is_being_deleted(folder) else "running" if is_written(folder) else state
     page = folder / "report.html"
     return {
         "path": str(folder),
-        "state": "running" if is_running(folder) else "finished" if finished else "interrupted",
+        "state": state,
         "command": session["command"],
         "started": session["started"],
         "outcome": session["outcome"],
@@ -97,10 +99,10 @@ def examine(folder: Path) -> dict[str, Any]:
 
 def _last_session(file: Path) -> dict[str, str]:
     """Read who worked last; nothing depends on this file, so a damaged one only leaves that unknown."""
-    unknown = {"outcome": "unknown: volatile.json is damaged", "command": "unknown", "started": "unknown"}
+    unknown = {"outcome": "unknown: volatile.json is missing or damaged", "command": "unknown", "started": "unknown"}
     try:
         return unknown | read_json(file)["sessions"][-1]
-    except (DataError, LookupError, TypeError):
+    except (DataError, FileNotFoundError, LookupError, TypeError):
         return unknown
 
 
@@ -112,15 +114,6 @@ def contents(folder: Path) -> dict[str, Any]:
         with file.open("rb") as lines:
             rows[file.stem] = sum(1 for _ in lines)
     return read_json(folder / "config.json") | {"rows": rows, "stages": read_json(stages) if stages.exists() else {}}
-
-
-def is_running(folder: Path) -> bool:
-    """Say whether a live process writes in the folder."""
-    try:
-        Lock(folder / "lock").release()
-    except RunConflict:
-        return True
-    return False
 
 
 def remove(folder: Path) -> None:

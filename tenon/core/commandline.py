@@ -51,6 +51,11 @@ Sets = Annotated[
 def given(*, shortened: bool = False) -> str:
     """Give the command that this process was started with, as one would type it again.
 
+    >>> import unittest.mock
+    >>> with unittest.mock.patch("sys.argv", ["tenon", "nano", "measure", "--books=/data/books", "--out", "/tmp/run"]):
+    ...     given(shortened=True)
+    'tenon nano measure --books=books'
+
     Args:
         shortened: For results that are committed: paths by their last name alone, and without the options that only
             say where to write.
@@ -60,9 +65,8 @@ def given(*, shortened: bool = False) -> str:
         if shortened and word in ("--out", "--results"):
             next(words, None)
         elif shortened and not word.startswith(("--out=", "--results=")):
-            name, equals, value = word.partition("=")
-            path = value if equals else word
-            kept.append(f"{name}{equals}{Path(path).name}" if Path(path).is_absolute() else word)
+            head, equals, value = word.rpartition("=")
+            kept.append(f"{head}{equals}{Path(value).name}" if Path(value).is_absolute() else word)
         elif not shortened:
             kept.append(word)
     return shlex.join(kept)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tenon.core.config import differences
-from tenon.core.errors import BackendError, RunConflict
+from tenon.core.errors import BackendError, DataError, RunConflict
 from tenon.core.files import TEMPORARY, json_bytes, read_json, write_atomic
 
-__all__ = ["Lock", "claim", "empty"]
+__all__ = ["Lock", "claim", "empty", "is_being_deleted", "is_run", "is_written"]
 
 _BEING_DELETED = {"being deleted": True}
 
@@ -36,7 +36,7 @@ def claim(path: Path, settings: dict[str, Any], *, fresh: bool = False) -> Lock:
     try:
         if file.exists():
             before = read_json(file)
-            if fresh or before == _BEING_DELETED:
+            if fresh or is_being_deleted(path):
                 empty(path)
             elif before != settings:
                 raise RunConflict(_conflict(path, before, settings))
@@ -88,15 +88,47 @@ class Lock:
         self._file = -1
 
 
+def is_written(path: Path) -> bool:
+    """Say whether a live process writes in the folder; changes nothing there."""
+    try:
+        file = os.open(path / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def is_run(path: Path) -> bool:
+    """Say whether a folder is a run, or one that is being deleted; other programs have a config.json, too."""
+    if not (path / "config.json").is_file():
+        return False
+    try:
+        content = read_json(path / "config.json")
+    except DataError:
+        return False
+    return is_being_deleted(path) or (isinstance(content, dict) and content.keys() == {"config", "seed", "identity"})
+
+
+def is_being_deleted(path: Path) -> bool:
+    """Say whether the deletion of this run was begun, and perhaps killed."""
+    file = path / "config.json"
+    return file.is_file() and file.read_bytes() == json_bytes(_BEING_DELETED)
+
+
 def _refuse_foreign(path: Path) -> None:
-    if path.exists() and not path.is_dir():
-        raise RunConflict(f"{path} is a file; a run needs a folder.")
-    if path.is_dir() and not (path / "config.json").exists():
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise RunConflict(f"{place} is a file; a run needs a folder.")
+    if path.is_dir() and not is_run(path):
         foreign = sorted(one.name for one in path.iterdir() if one.name != "lock" and not one.name.endswith(TEMPORARY))
         if foreign:
             raise RunConflict(
-                f"{path} holds files and no config.json, so it is no run ({', '.join(foreign[:5])}); "
-                "use a new or empty folder."
+                f"{path} holds files and is no run ({', '.join(foreign[:5])}); use a new or empty folder."
             )
 
 

@@ -250,12 +250,14 @@ class Run:
         """
         with self._writing():
             record = plain(facts, f"stage {name!r}")
-            if self._stages.setdefault(name, record) != record:
+            if self._stages.get(name, record) != record:
                 changes = "; ".join(configs.differences(self._stages[name], record))
                 raise DataError(
                     f"Stage {name!r} was finished before with other facts ({changes}); ask stage_done first."
                 )
-            self._write("stages.json", self._stages)
+            stages = self._stages | {name: record}
+            self._write("stages.json", stages)
+            self._stages = stages  # only now: what the disk refused is tried again
 
     def stages(self) -> dict[str, dict[str, Any]]:
         """Give the finished stages and their facts, in order."""
@@ -341,8 +343,9 @@ class Run:
 
     def _list(self, kind: str, item: str) -> None:
         if item not in self._contents[kind]:
-            self._contents[kind].append(item)
-            self._write("contents.json", self._contents)
+            contents = self._contents | {kind: [*self._contents[kind], item]}
+            self._write("contents.json", contents)
+            self._contents = contents  # only now: what the disk refused is tried again
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

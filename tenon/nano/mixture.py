@@ -79,6 +79,8 @@ class Phase:
         total = self.books + self.problems + self.gsm8k + self.tools + self.sums
         require(abs(total - 1) < 1e-9, self, "books", f"such that the shares sum to 1 (they sum to {total:g})")
         require(self.steps >= 1, self, "steps", "1 or more")
+        require(self.context >= 2, self, "context", "2 or more")
+        require(self.most_steps >= 1, self, "most_steps", "1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +213,8 @@ class Mixture:
         return "problems"
 
     def _book_row(self, step: int, index: int, phase: Phase, rng: random.Random) -> list[int]:
-        text, start = self.spans[(step * 8 + index) % len(self.spans)]
+        rows = self.config.step_tokens // phase.context
+        text, start = self.spans[(step * rows + index) % len(self.spans)]
         length = phase.context * CHARACTERS_PER_TOKEN
         start += rng.randrange(self.span - length + 1)
         ids = self.tokenizer(text[start : start + length], verbose=False)["input_ids"]

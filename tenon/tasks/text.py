@@ -13,6 +13,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,13 +71,25 @@ def read_documents(source: str | Path, *, text_field: str = "text", split: str =
 
     Args:
         source: `python-docs`; a file (`.txt`, `.md`, `.rst`, or `.jsonl` with one object a line), also under `.xz` or
-            `.gz`; a folder of such files, read in the order of their names; or the name of a data set on the hub.
+            `.gz`; a folder of such files, read in the order of their names; or the name of a data set on the hub, with
+            its configuration and its split behind colons where it has several
+            (`Salesforce/wikitext:wikitext-2-raw-v1:test`).
         text_field: The key that holds the text in `.jsonl` and hub rows.
-        split: The split of a hub data set.
+        split: The split of a hub data set whose name names none.
 
     Raises:
-        DataError: Nothing is found under that name, a line is no JSON object, or a row has no `text_field`.
+        DataError: Nothing is found under that name, there is no text in it, a line is no JSON object, or a row has no
+            `text_field`.
     """
+    found = False
+    for document in _read(source, text_field, split):
+        found = True
+        yield document
+    if not found:
+        raise DataError(f"{source} holds no text at all; give a file or folder with some.")
+
+
+def _read(source: str | Path, text_field: str, split: str) -> Iterator[Document]:
     path = Path(source)
     if str(source) == PYTHON_DOCS:
         from pydoc_data.topics import topics
@@ -170,7 +183,7 @@ def _read_file(path: Path, text_field: str) -> Iterator[Document]:
                     yield _document(
                         _parse(line, path, number), text_field, f"{path.name}:{number}", f"{path} line {number}"
                     )
-    except (UnicodeDecodeError, EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+    except (UnicodeDecodeError, EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
             f"{path} can not be read as UTF-8 text ({error}). Is the file whole, and is its suffix right?"
         ) from error
@@ -200,12 +213,23 @@ def _document(row: dict[str, Any], text_field: str, key: str, place: str) -> Doc
 def _read_hub(name: str, text_field: str, split: str) -> Iterator[Document]:
     import datasets
 
+    place, _, rest = name.partition(":")
+    config, _, named_split = rest.partition(":")
+    split = named_split or split
+    number = 0
     try:
-        rows = datasets.load_dataset(name, split=split, streaming=True)
-    except Exception as error:  # the hub client has no error family of its own: every failure means "not found here"
+        for row in datasets.load_dataset(place, config or None, split=split, streaming=True):
+            yield _document(row, text_field, f"{name}/{split}/{number}", f"{name} {split} row {number}")
+            number += 1
+    except (DataError, GeneratorExit):
+        raise
+    except Exception as error:  # the hub client has no error family of its own, and streams: it may fail at any row
+        if number:
+            raise DataError(
+                f"The hub stopped after {number} rows of {name} ({type(error).__name__}: {error}); check the "
+                "connection and try again."
+            ) from error
         raise DataError(
             f"'{name}' is neither '{PYTHON_DOCS}', nor a file or folder here ({Path.cwd()}), and the hub gave no data "
             f"set of that name ({type(error).__name__}: {error}). Check the path, or the name and the connection."
         ) from error
-    for number, row in enumerate(rows):
-        yield _document(row, text_field, f"{name}/{split}/{number}", f"{name} {split} row {number}")

@@ -201,6 +201,30 @@ def test_device_workers_and_declared_fields_are_no_settings(tmp_path: Path) -> N
     assert [one["device"] for one in options] == ["cuda", "cpu"]  # still on record
 
 
+@pytest.mark.parametrize("content", ['{"model_type": "llama"}', "[1]", "{"])
+def test_a_folder_of_another_program_is_never_deleted(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    (tmp_path / "model.safetensors").write_text("weights")
+    for fresh in (False, True):
+        with pytest.raises(RunConflict, match="is no run"), opened(tmp_path, fresh=fresh):
+            pass
+    assert sorted(os.listdir(tmp_path)) == ["config.json", "model.safetensors"]
+
+
+def test_what_the_disk_refused_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path) as run:
+        for write in (lambda: run.note("so"), lambda: run.finish_stage("one", rows=1)):
+            monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+            with pytest.raises(OSError, match="full"):
+                write()  # type: ignore[no-untyped-call]
+            monkeypatch.undo()
+            write()  # type: ignore[no-untyped-call]
+        assert run.collect("t").notes == ("so",)
+    with opened(tmp_path) as run:
+        assert run.collect("t").notes == ("so",)
+        assert run.stages() == {"one": {"rows": 1}}
+
+
 def test_fresh_deletes_the_run_and_only_a_run(tmp_path: Path) -> None:
     with opened(tmp_path / "run") as run:
         run.append("r", {"key": "a"})
@@ -212,7 +236,7 @@ def test_fresh_deletes_the_run_and_only_a_run(tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "love.txt").write_text("...")
     for fresh in (False, True):
-        with pytest.raises(RunConflict, match=r"holds files and no config.json, so it is no run \(love.txt\)"):
+        with pytest.raises(RunConflict, match=r"holds files and is no run \(love.txt\)"):
             opened(tmp_path / "letters", fresh=fresh)
     assert os.listdir(tmp_path / "letters") == ["love.txt"]
     with pytest.raises(RunConflict, match="is a file"):

@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from tenon.core.errors import BackendError, ConfigError, DataError
+from tenon.core.errors import BackendError, ConfigError, DataError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +53,7 @@ def load_model(
     Raises:
         DataError: There is no such model, it holds no safetensors, or weights are missing from it.
         ConfigError: `dtype` is no torch dtype, or `device` no torch device.
+        UnsupportedModelError: It is no causal language model.
         BackendError: The device asked for is not there.
     """
     import torch
@@ -76,6 +77,10 @@ def load_model(
         _refuse(name, error)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(place, output_loading_info=True, **options)
+    except ValueError as error:  # a known architecture, and no causal language model: T5, CLIP, Whisper
+        raise UnsupportedModelError(
+            f"{str(name)!r} is no causal language model ({_first_line(error)}); give one, such as a Llama or a Qwen."
+        ) from error
     except (OSError, SafetensorError) as error:
         raise DataError(
             f"The weights of {str(name)!r} cannot be read: {_first_line(error)} "

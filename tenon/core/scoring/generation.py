@@ -29,11 +29,15 @@ def greedy_texts(
     Raises:
         DataError: A prompt leaves no room for the answer within the model's positions.
     """
-    side, tokenizer.padding_side = tokenizer.padding_side, "left"
+    side, pad = tokenizer.padding_side, tokenizer.pad_token
+    tokenizer.padding_side = "left"
+    if pad is None:  # as in Llama 3 and Mistral; what stands in a masked place is never read
+        tokenizer.pad_token = tokenizer.eos_token
     try:
         batch = tokenizer(list(prompts), return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
+        pad_id = tokenizer.pad_token_id
     finally:
-        tokenizer.padding_side = side
+        tokenizer.padding_side, tokenizer.pad_token = side, pad
     batch.pop("token_type_ids", None)
     width = batch["input_ids"].shape[1]
     room = getattr(model.config, "max_position_embeddings", None)
@@ -44,6 +48,11 @@ def greedy_texts(
             "give fewer examples, or allow a shorter answer."
         )
     ids = model.generate(
-        **batch, do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id, **generate_options
+        **batch,
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        pad_token_id=pad_id,
+        use_cache=True,  # whatever the model's config says: without it every step reads the whole text
+        **generate_options,
     )
     return list(tokenizer.batch_decode(ids[:, width:], skip_special_tokens=True))

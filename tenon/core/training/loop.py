@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+from tenon.core.errors import DataError
+from tenon.core.files import read_json
 from tenon.core.progress import Advance, progress
 
 if TYPE_CHECKING:
@@ -56,14 +59,26 @@ class RunCallback(TrainerCallback):
             self.run.log(step=state.global_step, **figures)
 
 
+def _newest_whole(folder: Path) -> str | None:
+    """Find the newest checkpoint, and delete those that a kill or a full disk left half-written.
+
+    transformers writes a checkpoint in place, and `trainer_state.json` as its last file.
+    """
+    for checkpoint in folder.glob("checkpoint-*"):
+        try:
+            read_json(checkpoint / "trainer_state.json")
+        except (FileNotFoundError, DataError):
+            shutil.rmtree(checkpoint)
+    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
+
+
 def train(trainer: Trainer, run: Run, *, label: str = "training") -> None:
     """Train, from the newest checkpoint of this run if there is one.
 
     Data order, schedule and optimiser state go on where the checkpoint was written, so that a training killed at any
     point ends as an uninterrupted one does (bitwise with the same number of threads).
     """
-    folder = checkpoint_folder(run)
-    newest = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    newest = _newest_whole(checkpoint_folder(run))
     trainer.remove_callback(PrinterCallback)  # it prints to standard output, which belongs to the result
     with progress(label, trainer.args.max_steps) as advance:
         trainer.add_callback(RunCallback(run, advance))

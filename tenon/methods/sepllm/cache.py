@@ -94,10 +94,10 @@ class SepLayer(KVLayer):
         self.columns = self.width = 0
         self.is_initialized = False
 
-    def fill(self, keys: Tensor, values: Tensor, *, columns: int) -> None:
-        """Begin with these keys and values of `columns` columns, all of them in use."""
+    def fill(self, keys: Tensor, values: Tensor, *, columns: int, room: int) -> None:
+        """Begin with these keys and values of `columns` columns, all of them in use, in stores of `room` slots."""
         self.width, self.columns, self.is_initialized = keys.shape[2], columns, True
-        self.keys, self.values = self._allocated(self.width, keys, values)
+        self.keys, self.values = (_in_store(states, room) for states in (keys, values))
 
     def select(self, rows: Int[Tensor, " rows"]) -> None:
         """Let row `i` go on from what row `rows[i]` was."""
@@ -139,25 +139,27 @@ class SepLayer(KVLayer):
         return self._allocated(slots, *stored)
 
     def _allocated(self, slots: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Give new stores of `slots` slots and some room, beginning with these keys and values.
-
-        Empty slots are zero, not whatever was in memory: a masked NaN would still spoil the weighted sum.
-        """
+        """Give new stores of `slots` slots and some room, beginning with these keys and values."""
         room = max(slots + 32, slots * 5 // 4)
         if self.rule.capacity is not None:  # grows with a short text, and never shrinks: memory is constant in the end
             room = max(room, 0 if self.keys is None else self.keys.shape[2])
             room = max(slots, min(room, self.rule.capacity + 1))
-        stores = []
-        for states in (keys, values):
-            batch, heads, count, width = states.shape
-            store = states.new_zeros(batch, heads, room, width)
-            store[:, :, :count] = states
-            stores.append(store)
-        return stores[0], stores[1]
+        return _in_store(keys, room), _in_store(values, room)
 
     @staticmethod
     def _seen(stores: tuple[Tensor, Tensor], slots: int) -> tuple[Tensor, Tensor]:
         return stores[0][:, :, :slots], stores[1][:, :, :slots]
+
+
+def _in_store(states: Tensor, room: int) -> Tensor:
+    """Put states at the beginning of a new store.
+
+    Empty slots are zero, not whatever was in memory: a masked NaN would still spoil the weighted sum.
+    """
+    batch, heads, count, width = states.shape
+    store = states.new_zeros(batch, heads, room, width)
+    store[:, :, :count] = states
+    return store
 
 
 class SepCache(KVCache):

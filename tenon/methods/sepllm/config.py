@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import typing
 from dataclasses import dataclass
 from typing import Literal
 
 from tenon.core.errors import ConfigError, require
+from tenon.core.values import nearest
 
 __all__ = ["PRESETS", "LayerRule", "SepConfig", "SeparatorSet"]
 
@@ -91,6 +93,13 @@ class SepConfig:
         require(self.init >= 0, self, "init", "0 or more")
         require(self.window is None or self.window >= 1, self, "window", "1 or more: it counts the query itself")
         require(self.interval is None or self.interval >= 1, self, "interval", "1 or more")
+        named = self.separators if isinstance(self.separators, tuple) and len(self.separators) == 1 else ()
+        if named and named[0].isalpha() and len(named[0]) > 1:  # `--set separators=for`: a set's name, misspelt
+            sets = typing.get_args(SeparatorSet)
+            raise ConfigError(
+                f"SepConfig.separators is the single word {named[0]!r}, and no set has that name; "
+                f"{nearest(named[0], sets)}."
+            )
         require(all(index >= 0 for index in self.separator_ids), self, "separator_ids", "token ids, 0 or more")
         if self.sep_capacity is None or self.local is None or self.capacity is None:
             if (self.sep_capacity, self.local, self.capacity) != (None, None, None):
@@ -214,6 +223,7 @@ PRESETS: dict[str, SepConfig] = {
     # For models of a context of 2,048 such as nano-lm, separators in merged tokens included.
     "default": SepConfig(window=128),  # [ours]
     "stream": SepConfig(
-        init=4, sep_capacity=64, local=64, capacity=256, prefill="stream", positions="cache",  # [ours]
+        init=4, sep_capacity=16, local=128, capacity=256,  # [ours] chosen on held-out books, results/sizes.json
+        prefill="stream", positions="cache",  # [ours]
     ),
 }  # fmt: skip

@@ -27,10 +27,10 @@ class EvalConfig:
 
     stream: SepConfig = field(
         default_factory=lambda: SepConfig(
-            init=4, sep_capacity=64, local=64, capacity=256, prefill="stream", positions="cache"
+            init=4, sep_capacity=16, local=128, capacity=256, prefill="stream", positions="cache"
         )
     )
-    """The bounded cache for text."""
+    """The bounded cache for text; the sizes are the best of `tenon sepllm sizes` on books held out of training."""
     window: int = 128
     """Nearest tokens seen in word problems, where separators are kept without bound [tokens]."""
     init: int = 4
@@ -68,7 +68,7 @@ def stream_contenders(sep: SepConfig) -> dict[str, SepConfig]:
     """Give the caches to compare on text with this one.
 
     >>> {name: (c.local, c.capacity) for name, c in stream_contenders(EvalConfig().stream).items()}
-    {'SepLLM': (64, 256), 'StreamingLLM, equal capacity': (252, 256), 'StreamingLLM, equal mean': (128, 256)}
+    {'SepLLM': (128, 256), 'StreamingLLM, equal capacity': (252, 256), 'StreamingLLM, equal mean': (144, 256)}
     """
     assert sep.capacity is not None
     assert sep.local is not None

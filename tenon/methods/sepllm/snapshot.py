@@ -35,7 +35,8 @@ def snapshot(cache: SepCache) -> bytes:
         if isinstance(state, BoundedSchedule):
             tensors[f"num_sep.{index}"], facts["overflow"] = state.num_sep, state.overflow
         states.append(facts)
-    facts = {"config": asdict(cache.config), "schedules": states, "usage": vars(cache.usage)}
+    rooms = [0 if layer.keys is None else layer.keys.shape[2] for layer in cache.layers]
+    facts = {"config": asdict(cache.config), "schedules": states, "usage": vars(cache.usage), "rooms": rooms}
     return save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"cache": json.dumps(facts)})
 
 
@@ -66,5 +67,6 @@ def restore(cache: SepCache, content: bytes, device: torch.device) -> None:
         cache.schedules[rule] = state
     for index, layer in enumerate(cache.layers):
         state = cache.schedules[layer.rule]
-        layer.fill(tensors[f"keys.{index}"], tensors[f"values.{index}"], columns=state.columns)
+        states = tensors[f"keys.{index}"], tensors[f"values.{index}"]
+        layer.fill(*states, columns=state.columns, room=facts["rooms"][index])
     vars(cache.usage).update(facts["usage"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tenon.core.errors import DataError
 from tenon.tasks.math.answers import extract_answer, same_answer
 from tenon.tasks.math.problem import Problem
 
@@ -15,7 +16,16 @@ __all__ = ["chat_prompt", "score_answers", "solve"]
 
 
 def chat_prompt(tokenizer: Any, problem: Problem, shots: Sequence[Problem] = ()) -> str:
-    """Give the prompt of a problem: the solved `shots` as earlier turns, the question, and the assistant's opening."""
+    """Give the prompt of a problem: the solved `shots` as earlier turns, the question, and the assistant's opening.
+
+    Raises:
+        DataError: The tokenizer has no chat template.
+    """
+    if tokenizer.chat_template is None:
+        raise DataError(
+            "The tokenizer has no chat template, so this is a base model; take an instruction-tuned one, or leave the "
+            "word problems out (--problems 0)."
+        )
     messages = [message for shot in shots for message in shot.messages()]
     messages.append({"role": "user", "content": problem.question})
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))

@@ -108,23 +108,36 @@ def _rows(source: str | Path, split: str, config: str | None) -> Iterator[tuple[
         raise DataError(f"{source} is not a file; give a JSONL file, or the name of a data set on the hub.")
     from datasets import load_dataset
 
-    for number, row in enumerate(load_dataset(source, config, split=split)):
+    try:
+        rows = load_dataset(source, config, split=split)
+    except Exception as error:  # the hub client has no error family of its own
+        raise DataError(
+            f"{source!r} is no file here, and the hub gave no data set of that name ({type(error).__name__}: {error}). "
+            "Check the path, or the name and the connection."
+        ) from error
+    for number, row in enumerate(rows):
         yield f"{source} {split} row {number}", f"{source}/{split}/{number}", row
 
 
 def _file_rows(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            where = f"{path.name} line {number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{where} is not JSON ({error.msg}); each line must be one object.") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{where} is a {type(row).__name__}; each line must be one object.")
-            yield where, f"{path.stem}/{number}", row
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    where = f"{path.name} line {number}"
+                    yield where, f"{path.stem}/{number}", _parsed(line, where)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} can not be read as UTF-8 text ({error}); is it a JSONL file?") from error
+
+
+def _parsed(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where} is not JSON ({error.msg}); each line must be one object.") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{where} is a {type(row).__name__}; each line must be one object.")
+    return row
 
 
 def _text(row: Mapping[str, Any], name: str, where: str) -> str:

@@ -21,7 +21,8 @@ torch.set_num_threads(1)  # a forked child has none of its parent's threads
 TEXT = "\n".join(problem.question + " " + problem.solution for problem in generate_problems(4, "train", 40))
 TOKENIZER = train_tokenizer([TEXT], vocab_size=400)
 IDS = torch.tensor(TOKENIZER(TEXT, add_special_tokens=False, verbose=False)["input_ids"])
-STREAM = SepConfig(init=2, sep_capacity=12, local=12, capacity=48, prefill="stream", positions="cache")
+# A capacity so far above what a compression keeps that a store made anew would be smaller than one that has grown.
+STREAM = SepConfig(init=2, sep_capacity=12, local=12, capacity=128, prefill="stream", positions="cache")
 COMPARISON = EvalConfig(
     stream=STREAM, window=24, init=2, streams=2, stream_tokens=100, long_tokens=300, problems=4, shots=1,
     max_new_tokens=4, batch_size=2,

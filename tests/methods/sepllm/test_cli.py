@@ -63,7 +63,7 @@ def test_9_refusals(folder: Path) -> None:
         (
             ("density", "--tokenizer", folder / "model", "--set", "separators=papers"),
             ConfigError,
-            "or the name of a set: paper, four",
+            "did you mean 'paper'? (known: paper, four",
         ),
         (("stream", "--model", folder / "model", "--preset", "strem"), ConfigError, "no preset 'strem'"),
         (("stream", "--model", folder / "model", "--set", "window=0"), ConfigError, "window is 0"),

@@ -66,9 +66,7 @@ def test_7_17_a_saved_cache_goes_on_bit_for_bit(
         feed(model, ids[:, :50], cache, sizes=(20, 1))
         restore(other, snapshot(cache), torch.device("cpu"))
         assert torch.equal(feed(model, ids[:, 50:], cache), feed(model, ids[:, 50:], other))
-        assert cache.stats() == other.stats() | {
-            name: cache.stats()[name] for name in ("kv_bytes_now", "kv_bytes_peak", "kv_bytes_mean")
-        }
+        assert cache.stats() == other.stats()  # the memory, too
 
 
 def test_9_a_snapshot_of_another_config_is_refused(tiny: Any, tokenizer: Any) -> None:
