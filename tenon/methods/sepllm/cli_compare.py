@@ -100,7 +100,7 @@ class _Work:
     """A model, its tokenizer, a text and the run that holds what is measured on them."""
 
     def __init__(self, name: str, text: str, settings: EvalConfig, device: str, dtype: str, out: Path) -> None:
-        from tenon.core.models.loading import load_model, load_tokenizer
+        from tenon.core.models.loading import load_model, load_tokenizer, weights_hash
         from tenon.core.run import Run
         from tenon.methods.sepllm.evaluate import needed_tokens, read_tokens
         from tenon.methods.sepllm.model import apply_sepllm
@@ -111,7 +111,7 @@ class _Work:
         apply_sepllm(self.model, self.tokenizer, settings.stream).remove()
         self.ids = read_tokens(self.tokenizer, text, needed_tokens(settings))
         identity = identity_of(self.model, self.ids)
-        self.weights = identity["weights"]
+        self.weights = weights_hash(name)  # of the files: the loaded weights may be of another dtype
         self.run = Run.open(out, config=settings, command=given(), seed=settings.seed, identity=identity)
 
     def write(self, path: Path | None, figures: dict[str, Any]) -> None:
