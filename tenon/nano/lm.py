@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tenon.core.errors import require
+from tenon.core.errors import ConfigError, require
 from tenon.core.seeds import derive, seed_everything
 from tenon.core.training import TrainConfig
 from tenon.nano.mixture import Mixture, MixtureConfig, Phase, StepRows, split_books, split_gsm8k
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NAME", "PRESETS", "VERSION", "LMConfig", "build_model", "describe_training", "train_lm"]
 
-NAME, VERSION = "nano-lm", "nano-lm-1"
+NAME, VERSION = "nano-lm", "nano-lm-2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,17 @@ class LMConfig:
     """Characters the tokenizer is learnt from; books and problems in the shares of the first phase."""
 
     def __post_init__(self) -> None:
-        require(self.train.steps == self.mixture.steps, self, "train.steps", f"{self.mixture.steps}, as the phases say")
+        if self.train.steps != self.mixture.steps:
+            raise ConfigError(
+                f"LMConfig.train.steps is {self.train.steps}, but the phases have {self.mixture.steps} steps in all."
+            )
+        if (self.train.batch_size, self.train.accumulation) != (1, 1):
+            raise ConfigError(
+                f"LMConfig.train has batch_size={self.train.batch_size}, accumulation={self.train.accumulation}; both "
+                "must be 1, because one item of the reading is the whole batch of a step: set mixture.step_tokens."
+            )
+        require(self.hidden_size % self.heads == 0, self, "heads", f"a divisor of hidden_size ({self.hidden_size})")
+        require(self.heads % self.kv_heads == 0, self, "kv_heads", f"a divisor of heads ({self.heads})")
 
 
 def _recipe(
@@ -109,7 +119,7 @@ PRESETS = {
         seed=1,
         start="runs/nano-lm/model",
     ),
-    # One data-centre GPU, about 20 minutes: 1.3 G tokens.
+    # One data-centre GPU: 1.3 G tokens; not run yet.
     "gpu": _recipe(
         (
             Phase(steps=1500, families="easy", most_steps=3),
@@ -188,7 +198,7 @@ def train_lm(run: Run, config: LMConfig, *, books: Path, gsm8k: Path) -> Path:
     if run.stage_done("training"):
         return finished
     mixture = Mixture(config.mixture, tokenizer, books=reading, gsm8k=exercises)
-    items = config.train.steps * config.train.batch_size * config.train.accumulation
+    items = config.train.steps
     trainer = Trainer(
         model=build_model(config, tokenizer),
         args=training_arguments(config.train, checkpoint_folder(run)),
@@ -262,13 +272,16 @@ def _tokenizer_texts(config: LMConfig, books: list[str], exercises: list[str]) -
 def _export(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write the model as it ships: bfloat16, safetensors, tokenizer beside it; complete or not at all."""
     import torch
+    from transformers import GenerationConfig
 
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     # The export must not turn the live model to bfloat16: a copy does.
     copy = type(model)(model.config)
     copy.load_state_dict(model.state_dict())
-    copy.config.use_cache = True  # training turns it off, and without it generation reads the whole text at every step
+    # Training turns the cache off in both configs, and without it generation reads the whole text at every step.
+    copy.config.use_cache = True
+    copy.generation_config = GenerationConfig.from_model_config(copy.config)
     copy.to(torch.bfloat16).save_pretrained(partial)
     tokenizer.save_pretrained(partial)
     shutil.rmtree(folder, ignore_errors=True)

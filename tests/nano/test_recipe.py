@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,10 @@ def test_the_miniature_trains_ships_and_resumes_to_the_same_weights(
     with pytest.raises(KeyboardInterrupt), Run.open(tmp_path / "broken", config=MINI) as run:
         train_lm(run, MINI, books=books, gsm8k=exercises)
     monkeypatch.undo()
+    # And a second break, inside a checkpoint: its last file is missing. The one before it is whole.
+    half = tmp_path / "broken" / "checkpoints" / "checkpoint-16"
+    shutil.copytree(tmp_path / "broken" / "checkpoints" / "checkpoint-8", half)
+    (half / "trainer_state.json").unlink()
     with Run.open(tmp_path / "broken", config=MINI) as run:
         broken = train_lm(run, MINI, books=books, gsm8k=exercises)
 
@@ -70,6 +75,8 @@ def test_the_miniature_trains_ships_and_resumes_to_the_same_weights(
     model = AutoModelForCausalLM.from_pretrained(whole)
     tokenizer = AutoTokenizer.from_pretrained(whole)
     assert model.dtype == torch.bfloat16
+    assert model.config.use_cache
+    assert model.generation_config.use_cache
     assert model.config.vocab_size == len(tokenizer) == MINI.vocab_size
     assert not list(whole.glob("*.bin"))
 

@@ -29,12 +29,16 @@ def test_it_is_the_architecture_of_the_recipe() -> None:
                  "num_key_value_heads", "head_dim", "max_position_embeddings", "tie_word_embeddings"):  # fmt: skip
         assert getattr(model.config, name) == getattr(recipe, name), name
     assert sum(parameters_by_kind(model).values()) == 6_951_168
+    assert model.config.use_cache
+    assert model.generation_config.use_cache
 
 
 def test_its_figures_were_made_on_these_weights() -> None:
     shipped = weights_hash("nano-lm")
-    for name in ("training.json", "results.json"):
-        assert json.loads((FOLDER / name).read_text())["weights"] == shipped, name
+    methods = sorted(FOLDER.parents[1].glob("methods/*/results/*.json"))
+    assert methods
+    for file in (FOLDER / "training.json", FOLDER / "results.json", *methods):
+        assert json.loads(file.read_text())["weights"] == shipped, file
 
 
 def test_the_card_shows_measured_numbers_only() -> None:

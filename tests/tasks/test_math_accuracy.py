@@ -77,6 +77,22 @@ def test_a_batch_is_left_padded_and_its_answers_do_not_depend_on_their_neighbour
     assert together == alone
 
 
+def test_a_tokenizer_without_a_pad_token_answers_and_stays_as_it_was() -> None:
+    model, tokenizer = tiny_model("llama"), tiny_tokenizer()
+    model.config.use_cache = model.generation_config.use_cache = False  # as checkpoints are saved after training
+    expected = greedy_texts(model, tokenizer, ["ab", "Once upon a time"], max_new_tokens=4)
+    tokenizer.pad_token = None
+    assert greedy_texts(model, tokenizer, ["ab", "Once upon a time"], max_new_tokens=4) == expected
+    assert tokenizer.pad_token is None
+
+
+def test_a_base_model_is_told_what_to_do() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = None
+    with pytest.raises(DataError, match="--problems 0"):
+        chat_prompt(tokenizer, PROBLEMS[0])
+
+
 def test_a_prompt_that_leaves_no_room_is_refused_before_any_work() -> None:
     model, tokenizer = tiny_model("llama", max_position_embeddings=32), tiny_tokenizer()
     with pytest.raises(DataError, match="knows 32 positions"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,8 @@ def test_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
         ("x.txt", b"\xff\xfe\x00", "can not be read as UTF-8"),
         ("x.jsonl.xz", lzma.compress(b'{"text": "a"}')[:-8], "can not be read"),
         ("x.jsonl.gz", b"not gzip", "can not be read"),
+        ("x.txt.gz", gzip.compress(b"abc" * 100)[:12] + b"\xff" * 20, "can not be read"),
+        ("x.jsonl", b"\n", "holds no text at all"),
     ],
 )
 def test_bad_files_are_named_with_line_and_remedy(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -66,6 +69,21 @@ def test_an_empty_folder_says_what_it_should_hold(tmp_path: Path) -> None:
 def test_a_wrong_path_is_no_stack_trace_of_the_hub(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither .* nor a file or folder"):
         list(read_documents(tmp_path / "absent.txt"))
+
+
+def test_the_hub_is_asked_for_configuration_and_split_and_may_break_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+
+    def load(name: str, config: str | None, *, split: str, streaming: bool) -> Iterator[dict[str, str]]:
+        assert (name, config, split, streaming) == ("who/what", "raw", "test", True)
+        yield {"text": "one"}
+        raise ConnectionError("the line is dead")
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    rows = read_documents("who/what:raw:test")
+    assert next(rows).text == "one"
+    with pytest.raises(DataError, match=r"stopped after 1 rows of who/what.*the line is dead"):
+        next(rows)
 
 
 def test_calibration_windows_are_stretches_of_the_documents() -> None:

@@ -41,6 +41,9 @@ class EvalConfig:
     """Tokens of each; within the trained context, so that full attention is at its best [tokens]."""
     long_tokens: int = 6144
     """Tokens of one long stream, past the trained context [tokens]."""
+    long_equal_capacity: bool = True
+    """Whether the long stream also goes through StreamingLLM at equal capacity. It compresses at every token, so that
+    each token is a forward of its own: by far the slowest contender."""
     problems: int = 24
     """Unseen word problems; 0 leaves them out."""
     shots: int = 2

@@ -19,7 +19,7 @@ from tenon.core.scoring.intervals import paired_interval
 from tenon.core.scoring.perplexity import perplexity, stream_nll, window_nll
 from tenon.core.seeds import derive
 from tenon.methods.sepllm.config import SepConfig
-from tenon.methods.sepllm.contenders import FULL, SEP, EvalConfig, stream_contenders
+from tenon.methods.sepllm.contenders import FULL, SEP, STRM, EvalConfig, stream_contenders
 from tenon.methods.sepllm.model import apply_sepllm
 from tenon.tasks.text import PYTHON_DOCS, Document, read_documents
 
@@ -175,6 +175,8 @@ def evaluate_long(
     begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     stream = torch.cat([torch.tensor(begin).long(), ids[: config.long_tokens - len(begin)]])
     rules: dict[str, SepConfig | None] = {RAW: None, **stream_contenders(config.stream)}
+    if not config.long_equal_capacity:
+        del rules[STRM]
     for name in run.track([WINDOWS, *rules], "long stream", name="long", key=str):
         held: int | None = None
         if name == WINDOWS:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tenon.core.errors import BackendError, ConfigError, DataError
+from tenon.core.errors import BackendError, ConfigError, DataError, UnsupportedModelError
 from tenon.core.models import loading
 from tenon.core.models.loading import is_nano, load_model, load_tokenizer, nano_names, weights_hash
 from tenon.core.models.tiny import tiny_model, tiny_tokenizer
@@ -103,6 +103,15 @@ def test_a_folder_without_a_model_says_what_it_holds(tmp_path: Path) -> None:
         load_model(tmp_path)
     with pytest.raises(DataError, match=r"holds no safetensors \(it holds: notes\.txt\)"):
         weights_hash(tmp_path)
+
+
+def test_a_known_model_that_is_no_causal_language_model_is_refused(tmp_path: Path) -> None:
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    shape = T5Config(vocab_size=16, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, decoder_start_token_id=0)
+    T5ForConditionalGeneration(shape).save_pretrained(tmp_path)
+    with pytest.raises(UnsupportedModelError, match="is no causal language model"):
+        load_model(tmp_path)
 
 
 def test_pickled_weights_are_refused(saved: Path) -> None:
