@@ -96,9 +96,9 @@ def verdicts(text: Sequence[Mapping[str, Any]], problems: Sequence[Mapping[str, 
         found.append("Text: " + _verdict(control["low"] > 1, control["high"] < 1, figure))
     rows = {row["method"]: row for row in problems}
     if (control := rows.get(STRM_MEAN)) is not None:
-        low, high = -control["difference high"], -control["difference low"]
+        low, mean, high = (0.0 - control[name] for name in ("difference high", "minus SepLLM", "difference low"))
         figure = (
-            f"difference of accuracies {-control['minus SepLLM']:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}, "
+            f"difference of accuracies {mean:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}, "
             f"{rows[SEP]['problems']} problems"
         )
         found.append("Word problems: " + _verdict(low > 0, high < 0, figure))

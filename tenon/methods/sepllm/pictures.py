@@ -6,11 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tenon.core.report import style
+from tenon.methods.sepllm.contenders import FULL, SEP, STRM, STRM_MEAN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_long", "draw_memory"]
+
+
+def _color(name: str) -> str:
+    """Give a contender the same colour in every picture, by its place in the style's cycle."""
+    order = (FULL, SEP, STRM, STRM_MEAN)
+    return f"C{next(index for index, known in enumerate(order) if name == known or name.startswith(f'{known}, '))}"
 
 
 def draw_long(curves: Mapping[str, Sequence[float]], *, stretch: int, context: int) -> Figure:
@@ -27,7 +34,8 @@ def draw_long(curves: Mapping[str, Sequence[float]], *, stretch: int, context: i
         figure = Figure()
         axes = figure.add_subplot()
         for name, values in curves.items():
-            axes.plot([(index + 1) * stretch for index in range(len(values))], values, label=name)
+            positions = [(index + 1) * stretch for index in range(len(values))]
+            axes.plot(positions, values, label=name, color=_color(name), linestyle="--" if "raw" in name else "-")
         axes.axvline(context, color="#62625d", linestyle=":", linewidth=1)
         axes.annotate(" trained context", (context, axes.get_ylim()[1]), va="top", fontsize=9, color="#62625d")
         axes.set(xlabel="position in the text [tokens]", ylabel="negative log-likelihood\n[nats per token]")
@@ -46,13 +54,28 @@ def draw_memory(text: Sequence[Mapping[str, Any]], problems: Sequence[Mapping[st
         figure = Figure(figsize=(8.4, 3.8)) if problems else Figure()
         left, *others = figure.subplots(1, 2 if problems else 1, squeeze=False)[0]
         for row in text:
-            left.plot(row["mean cache [tokens]"], row["perplexity"], "o", markersize=8, label=row["method"])
+            left.plot(
+                row["mean cache [tokens]"],
+                row["perplexity"],
+                "o",
+                markersize=8,
+                label=row["method"],
+                color=_color(row["method"]),
+            )
         left.set(title="Text", xlabel="mean cache [tokens]", ylabel="perplexity (lower is better)")
         for right in others:
             for row in problems:
                 height = 100 * row["accuracy"]
                 error = [[height - 100 * row["low"]], [100 * row["high"] - height]]
-                right.errorbar(row["mean cache [tokens]"], height, error, fmt="o", markersize=8, capsize=3)
+                right.errorbar(
+                    row["mean cache [tokens]"],
+                    height,
+                    error,
+                    fmt="o",
+                    markersize=8,
+                    capsize=3,
+                    color=_color(row["method"]),
+                )
             right.set(title="Word problems", xlabel="mean cache [tokens]", ylabel="solved [%]", ylim=(-2, 102))
         for axes in (left, *others):
             axes.set_xlim(left=0)
