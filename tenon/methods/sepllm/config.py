@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tenon.core.errors import ConfigError, require
@@ -88,6 +88,10 @@ class SepConfig:
     """Whether a compression keeps the separators of earlier compressions, not only the latest ones."""
     cap_separators: bool = True
     """Whether a compression drops the oldest separators above `sep_capacity`; if not, the capacity grows with them."""
+    kernel: Literal["auto", "compact", "dense"] = field(default="auto", metadata={"identity": False})
+    """How a whole text, in training or as a prompt, is computed under the mask of eq. 1: with what is seen gathered
+    (`compact`), or with a mask of all pairs (`dense`); `auto` takes `compact` where the text is long enough to gain.
+    The results differ by rounding."""
 
     def __post_init__(self) -> None:
         require(self.init >= 0, self, "init", "0 or more")

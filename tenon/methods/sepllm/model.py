@@ -21,10 +21,12 @@ from tenon.core.errors import ConfigError, DataError, UnsupportedModelError
 from tenon.core.models.attention import Switch, register, sdpa
 from tenon.core.models.cache import cache_argument, is_empty_default
 from tenon.core.models.roles import roles_of
+from tenon.methods.sepllm import saved
 from tenon.methods.sepllm.cache import SepCache, layer_rules
+from tenon.methods.sepllm.compact import compact_attention
 from tenon.methods.sepllm.config import SepConfig
 from tenon.methods.sepllm.mask import ranks
-from tenon.methods.sepllm.schedule import Plan
+from tenon.methods.sepllm.schedule import Plan, Whole
 from tenon.methods.sepllm.separators import resolve_separators
 
 if TYPE_CHECKING:
@@ -35,11 +37,16 @@ __all__ = ["ATTENTION", "Applied", "apply_sepllm"]
 ATTENTION = "tenon_sepllm"
 """Our name in transformers' attention registry."""
 
+WORTH = 2
+"""Windows that a text must be long for the compact kernel to pay; below, almost every pair is seen."""
+
 FIXED_ROPE = ("default", "linear", "llama3", "yarn", "proportional")
 """Kinds of RoPE whose frequencies do not depend on the length, so that keys can be moved."""
 
 
-def apply_sepllm(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, config: SepConfig) -> Applied:
+def apply_sepllm(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, config: SepConfig | None = None
+) -> Applied:
     """Make a causal language model see and keep what `config` says, until `.remove()` or the end of a `with` block.
 
     `generate`, plain forwards and evaluation libraries then work as before; the cache is made automatically. A forward
@@ -48,15 +55,21 @@ def apply_sepllm(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | No
         with apply_sepllm(model, tokenizer, PRESETS["paper-stream-324"]):
             model.generate(**inputs)
 
+    While it is applied, the options stand in the model's own config: a model that is trained under the mask and saved
+    comes back with them, and `apply_sepllm(model, tokenizer)` applies what it was saved with.
+
     Args:
         model: A model of a known architecture; it is changed in place.
         tokenizer: Where separators are looked up; None is enough for published lists of ids and for `none`.
-        config: What to see and keep.
+        config: What to see and keep; None takes what the model was saved with.
 
     Raises:
-        ConfigError: The config does not fit the model or the tokenizer, or another config is applied already.
+        ConfigError: The config does not fit the model or the tokenizer, another config is applied already, or there is
+            none.
+        DataError: The model was saved under SepLLM with a tokenizer of other ids.
         UnsupportedModelError: The architecture is unknown, or its positions cannot be moved.
     """
+    config = saved.recall(model.config) if config is None else config
     backbone = model.get_submodule(roles_of(model).backbone)
     now = getattr(backbone.forward, "_sepllm", None)
     if now is not None:
@@ -83,6 +96,7 @@ class Applied:
         ).to(model.device)
         self.inv_freq = _frequencies(model.get_submodule(roles.rotary)) if config.positions == "cache" else None
         layer_rules(config, model.config)
+        saved.check(model.config, config, self.separators)
         self._has_warned = False
         self._backbone = model.get_submodule(roles.backbone)
         self._forward = self._backbone.forward
@@ -98,6 +112,7 @@ class Applied:
 
         forward._sepllm = self  # type: ignore[attr-defined]
         self._backbone.forward = forward
+        self._saved_before = saved.remember(model.config, config, self.separators)
 
     def new_cache(self) -> SepCache:
         """Make an empty cache for this model; pass it to forwards or `generate` to keep it over turns and read its
@@ -113,6 +128,7 @@ class Applied:
         else:
             del self._backbone.forward
         self._switch.off()
+        saved.forget(self.model.config, self._saved_before)
 
     def __enter__(self) -> Applied:
         return self
@@ -233,7 +249,7 @@ class Applied:
             with self._switch.handed_over():
                 output = self._forward(**kwargs)
         else:
-            output = self._forward(**kwargs, sepllm=Masks([plans[rule] for rule in cache.rules]))
+            output = self._forward(**kwargs, sepllm=Masks([plans[rule] for rule in cache.rules], self.config.kernel))
         if kwargs[self._cache_name] is not None:
             cache.commit(plans, is_real)
         return output
@@ -242,9 +258,17 @@ class Applied:
 class Masks:
     """The masks of one forward, layer by layer; layers of one rule share one."""
 
-    def __init__(self, plans: list[Plan]) -> None:
-        self._plans = plans
+    def __init__(self, plans: list[Plan], kernel: str) -> None:
+        self._plans, self._kernel = plans, kernel
         self._built: dict[tuple[int, torch.dtype, torch.device], Tensor | None] = {}
+
+    def whole(self, layer: int) -> Whole | None:
+        """Give what the compact kernel needs, where it is to compute this layer."""
+        plan = self._plans[layer]
+        if plan.whole is None or self._kernel == "dense":
+            return None
+        is_worth_it = plan.columns >= WORTH * plan.whole.window
+        return plan.whole if self._kernel == "compact" or is_worth_it else None
 
     def of(self, layer: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
         """Give a layer's mask as what is added to its scores [B or 1, 1, Q, keys]; None where everything is seen."""
@@ -283,6 +307,13 @@ def _attention(
             f"{type(module).__name__} did not pass the plan on to its attention; this version of transformers, or this "
             "model's code, is not supported."
         )
+    whole = sepllm.whole(module.layer_idx)  # type: ignore[arg-type]
+    if whole is not None:
+        output = compact_attention(
+            query, key, value, whole.is_sep, init=whole.init, window=whole.window, is_real=whole.is_real,
+            scaling=scaling, dropout=dropout,
+        )  # fmt: skip
+        return output.transpose(1, 2).contiguous(), None
     mask = sepllm.of(module.layer_idx, query.dtype, query.device)  # type: ignore[arg-type]
     return sdpa(module, query, key, value, mask, scaling=scaling, dropout=dropout)
 

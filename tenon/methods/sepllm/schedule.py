@@ -53,6 +53,16 @@ class Slots:
         return seen[:, None]
 
 
+@dataclass(frozen=True)
+class Whole:
+    """Eq. (1) over a text of which nothing was stored before: what a kernel needs to do without a mask of all pairs."""
+
+    is_sep: Bool[Tensor, "batch seq"]
+    is_real: Bool[Tensor, "batch seq"] | None
+    init: int
+    window: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What one forward does to every layer of a rule."""
@@ -66,6 +76,8 @@ class Plan:
     itself."""
     build_mask: Callable[[], Tensor | None]
     """Makes the mask [B or 1, Q, keys]; None stands for ordinary causal attention, and for one query that sees all."""
+    whole: Whole | None = None
+    """The same mask as a rule, where the new tokens are the whole text and not all is seen."""
     place: Int[Tensor, " batch"] | None = None
     """One new token per row: the slot it goes to. None: the new tokens follow the stored ones."""
     keep: Int[Tensor, "batch kept"] | None = None
@@ -181,6 +193,9 @@ class WindowSchedule(Schedule):
         if is_real is None and fits and self.slots.is_even:
             slots = self._appended(position, joined_sep, columns)
             return Plan(slots=slots, columns=columns, is_plain=is_plain, build_mask=mask, query_slot=query_slot)
+        whole = None
+        if self.columns == 0 and seen_window is not None and not fits:
+            whole = Whole(is_sep, is_real, rule.init, seen_window)
         stays = position >= 0
         if rule.window is not None:
             newest = position.amax(1, keepdim=True)
@@ -191,6 +206,7 @@ class WindowSchedule(Schedule):
             columns=columns,
             is_plain=is_plain,
             build_mask=mask,
+            whole=whole,
             keep=keep,
             is_gapless=is_real is None and self.slots.is_even,
             query_slot=query_slot,
@@ -272,6 +288,7 @@ class BoundedSchedule(Schedule):
             columns=columns,
             is_plain=is_plain,
             build_mask=mask,
+            whole=None if window is None or columns <= window else Whole(is_sep, is_real, rule.init, window),
             query_slot=query_slot,
             is_gapless=is_real is None and self.slots.is_even,
             num_sep=num_sep,

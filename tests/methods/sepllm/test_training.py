@@ -1,0 +1,114 @@
+"""Training under the mask: the options travel with the model, and what is trained is what is used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer
+
+from tenon.core.errors import ConfigError, DataError
+from tenon.core.models.tiny import tiny_model
+from tenon.core.training.config import TrainConfig, training_arguments
+from tenon.methods.sepllm.config import SepConfig
+from tenon.methods.sepllm.mask import sep_mask
+from tenon.methods.sepllm.model import apply_sepllm
+
+CONFIG = SepConfig(window=6, separators=(".", ","), full_layers=(1,))
+
+
+def trained(folder: Path, text: Any, tokenizer: Any, **changes: Any) -> Any:
+    """Train a tiny model for six steps under the mask."""
+    model = tiny_model("llama")
+    rows = [{"input_ids": ids, "labels": ids} for ids in text(48, rows=12)]
+    settings = replace(
+        TrainConfig(steps=6, batch_size=2, learning_rate=1e-3, save_every=100, log_every=1, device="cpu"), **changes
+    )
+    with apply_sepllm(model, tokenizer, CONFIG):
+        trainer = Trainer(model=model, args=training_arguments(settings, folder / "checkpoints"), train_dataset=rows)
+        trainer.train()
+        model.save_pretrained(folder / "model")
+        tokenizer.save_pretrained(folder / "model")
+    return model, [row["loss"] for row in trainer.state.log_history if "loss" in row]
+
+
+def test_the_options_come_back_with_the_model(tmp_path: Path, text: Any, tokenizer: Any) -> None:
+    model, losses = trained(tmp_path, text, tokenizer)
+    assert losses[-1] < losses[0]
+    assert not hasattr(model.config, "sepllm")  # only while it is applied
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    reader = AutoTokenizer.from_pretrained(tmp_path / "model")
+    ids = text(40, seed=3)
+    with apply_sepllm(model, tokenizer, CONFIG), torch.no_grad():
+        expected = model(ids).logits
+    with apply_sepllm(loaded, reader) as applied, torch.no_grad():
+        assert applied.config == CONFIG
+        assert torch.equal(loaded(ids).logits, expected)
+    assert loaded.config.sepllm["window"] == 6  # still what it was saved with
+
+
+def test_what_is_trained_is_the_loss_under_the_mask(text: Any, tokenizer: Any) -> None:
+    """Two layers, both under eq. (1): the gradient equals that of an explicit additive mask."""
+    model, ids = tiny_model("llama"), text(48, rows=2)
+    grads = []
+    for explicit in (False, True):
+        model.zero_grad()
+        with apply_sepllm(model, tokenizer, SepConfig(window=6)) as applied:
+            mask = sep_mask(applied.separators[ids], init=3, window=6)
+            if not explicit:
+                model(ids, labels=ids).loss.backward()
+        if explicit:
+            additive = torch.zeros(mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)[:, None]
+            model(ids, attention_mask=additive, labels=ids).loss.backward()
+        grads.append(torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]))
+    assert (grads[0] - grads[1]).abs().max() < 1e-5 * grads[1].abs().max()
+
+
+def test_7_19_gradient_checkpointing_and_no_grad_give_the_same_loss(text: Any, tokenizer: Any) -> None:
+    model, ids = tiny_model("llama"), text(48, rows=2)
+    found = []
+    with apply_sepllm(model, tokenizer, CONFIG):
+        model.train()
+        for checkpointing in (False, True):
+            if checkpointing:
+                # Its name since 5.2x; the older one still works, and warns.
+                getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+            model.zero_grad()
+            loss = model(ids, labels=ids).loss
+            loss.backward()
+            grads = torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
+            found.append((loss.detach(), grads.clone()))
+        with torch.no_grad():
+            found.append((model(ids, labels=ids).loss, found[0][1]))
+    for loss, grads in found[1:]:
+        torch.testing.assert_close(loss, found[0][0], atol=1e-6, rtol=0)
+        torch.testing.assert_close(grads, found[0][1], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kernel", ["dense", "compact"])
+def test_7_21_bfloat16_autocast_has_no_nan_where_one_key_is_seen(text: Any, kernel: Any) -> None:
+    model, ids = tiny_model("llama"), text(48, rows=2)
+    padding = torch.ones_like(ids)
+    padding[0, :20] = 0
+    alone = SepConfig(separators="none", init=0, window=1, kernel=kernel)  # every token sees itself alone
+    with apply_sepllm(model, None, alone), torch.autocast("cpu", torch.bfloat16):
+        loss = model(ids, attention_mask=padding, labels=ids.masked_fill(padding == 0, -100)).loss
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(weight.grad).all() for weight in model.parameters() if weight.grad is not None)
+
+
+def test_9_a_model_that_was_not_saved_under_sepllm_says_so(tokenizer: Any) -> None:
+    with pytest.raises(ConfigError, match="was not saved under SepLLM"):
+        apply_sepllm(tiny_model("llama"), tokenizer)
+
+
+def test_9_another_tokenizer_than_the_saved_one_is_noticed(tmp_path: Path, text: Any, tokenizer: Any) -> None:
+    trained(tmp_path, text, tokenizer, steps=1)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    loaded.config.sepllm["separator_hash"] = "of another tokenizer"
+    with pytest.raises(DataError, match="load the tokenizer that was saved with the model"):
+        apply_sepllm(loaded, tokenizer)
