@@ -98,7 +98,8 @@ def main() -> None:
                 )
         found["decoding"] += decoding(seq, repeats=args.repeats)
         show(found, seq)
-    write_results(args.out, command="python bench/sepllm.py", seed=0, weights=weights_hash("nano-lm"), **found)
+    command = f"python bench/sepllm.py --repeats {args.repeats} --lengths {' '.join(map(str, args.lengths))}"
+    write_results(args.out, command=command, seed=0, weights=weights_hash("nano-lm"), **found)
 
 
 def show(found: dict[str, Any], seq: int) -> None:

@@ -50,14 +50,15 @@ def compact_attention(
         is_real: False on padding, which stands at the ends of a row; None where there is none.
         scaling: Factor of the scores; None is `dim ** -0.5`.
         dropout: Share of attention weights dropped.
-        block: Queries per block; None chooses by the window.
+        block: Queries per block; None chooses by window and text.
     """
     batch, _, seq, _ = query.shape
     real = torch.ones_like(is_sep) if is_real is None else is_real
     position = ranks(real)
     kept = real & (is_sep | (position < init))
     order, before = _gathered(kept)
-    block = max(64, min(512, window)) if block is None else block
+    if block is None:  # few enough that the backward of the slices, a text's length each, stays small
+        block = max(64, min(512, max(window, seq // 32)))
     kept_key, kept_value = (_take(states, order) for states in (key, value))
     outputs = []
     for start in range(0, seq, block):
