@@ -5,11 +5,13 @@ Shape letters: B rows, Q queries, K keys, S tokens.
 
 # No `from __future__ import annotations`: tests execute the shapes.
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-__all__ = ["ranks", "sep_mask", "visible"]
+__all__ = ["Whole", "ranks", "sep_mask", "visible"]
 
 
 def sep_mask(
@@ -84,3 +86,13 @@ def ranks(is_real: Bool[Tensor, "batch seq"]) -> Int[Tensor, "batch seq"]:
     [[-1, 0, 1]]
     """
     return torch.where(is_real, is_real.cumsum(1) - 1, -1)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Eq. (1) over a text of which nothing was stored before: what a kernel needs to do without a mask of all pairs."""
+
+    is_sep: Bool[Tensor, "batch seq"]
+    is_real: Bool[Tensor, "batch seq"] | None
+    init: int
+    window: int

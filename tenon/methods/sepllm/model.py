@@ -25,8 +25,8 @@ from tenon.methods.sepllm import saved
 from tenon.methods.sepllm.cache import SepCache, layer_rules
 from tenon.methods.sepllm.compact import compact_attention
 from tenon.methods.sepllm.config import SepConfig
-from tenon.methods.sepllm.mask import ranks
-from tenon.methods.sepllm.schedule import Plan, Whole
+from tenon.methods.sepllm.mask import Whole, ranks
+from tenon.methods.sepllm.schedule import Plan
 from tenon.methods.sepllm.separators import resolve_separators
 
 if TYPE_CHECKING:
@@ -307,14 +307,15 @@ def _attention(
             f"{type(module).__name__} did not pass the plan on to its attention; this version of transformers, or this "
             "model's code, is not supported."
         )
-    whole = sepllm.whole(module.layer_idx)  # type: ignore[arg-type]
+    layer: Any = module.layer_idx  # torch types a module's attributes as tensors or modules
+    whole = sepllm.whole(layer)
     if whole is not None:
         output = compact_attention(
             query, key, value, whole.is_sep, init=whole.init, window=whole.window, is_real=whole.is_real,
             scaling=scaling, dropout=dropout,
         )  # fmt: skip
         return output.transpose(1, 2).contiguous(), None
-    mask = sepllm.of(module.layer_idx, query.dtype, query.device)  # type: ignore[arg-type]
+    mask = sepllm.of(layer, query.dtype, query.device)
     return sdpa(module, query, key, value, mask, scaling=scaling, dropout=dropout)
 
 

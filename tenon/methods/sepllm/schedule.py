@@ -18,7 +18,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from tenon.methods.sepllm.config import LayerRule
-from tenon.methods.sepllm.mask import ranks, visible
+from tenon.methods.sepllm.mask import Whole, ranks, visible
 
 __all__ = ["BoundedSchedule", "Plan", "Schedule", "Slots", "WindowSchedule", "schedule"]
 
@@ -51,16 +51,6 @@ class Slots:
         seen = self.position >= 0
         seen[:, 0] = True  # empty only in an empty row
         return seen[:, None]
-
-
-@dataclass(frozen=True)
-class Whole:
-    """Eq. (1) over a text of which nothing was stored before: what a kernel needs to do without a mask of all pairs."""
-
-    is_sep: Bool[Tensor, "batch seq"]
-    is_real: Bool[Tensor, "batch seq"] | None
-    init: int
-    window: int
 
 
 @dataclass(frozen=True, kw_only=True)
