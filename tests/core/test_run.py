@@ -216,9 +216,9 @@ def test_what_the_disk_refused_is_tried_again(tmp_path: Path, monkeypatch: pytes
         for write in (lambda: run.note("so"), lambda: run.finish_stage("one", rows=1)):
             monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
             with pytest.raises(OSError, match="full"):
-                write()  # type: ignore[no-untyped-call]
+                write()
             monkeypatch.undo()
-            write()  # type: ignore[no-untyped-call]
+            write()
         assert run.collect("t").notes == ("so",)
     with opened(tmp_path) as run:
         assert run.collect("t").notes == ("so",)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
+from tenon.core.models.tiny import tiny_model
 from tenon.core.run import Run
 from tenon.methods.sepllm import stream
 from tenon.methods.sepllm.comparison import compare
@@ -28,19 +28,7 @@ COMPARISON = EvalConfig(
     max_new_tokens=4, batch_size=2,
 )  # fmt: skip
 
-torch.manual_seed(0)
-MODEL = LlamaForCausalLM(
-    LlamaConfig(
-        vocab_size=len(TOKENIZER),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        eos_token_id=TOKENIZER.eos_token_id,
-    )
-).eval()
+MODEL = tiny_model("llama", vocab_size=len(TOKENIZER), max_position_embeddings=512, eos_token_id=TOKENIZER.eos_token_id)
 
 
 def stream_job(path: Path) -> None:
@@ -61,4 +49,5 @@ def comparison_job(path: Path) -> None:
 
 def break_restoring() -> None:
     """Go on with an empty cache instead of the one from before the kill."""
+    # Broken on purpose, so its type is not that of what it stands for.
     stream.restore = lambda cache, content, device: None  # type: ignore[assignment]
