@@ -24,6 +24,22 @@ def eval_command(
     model: Model = "nano-lm",
     text: Text = "python-docs",
     problems: Annotated[int | None, typer.Option(help="Word problems to solve; 0 leaves them out.")] = None,
+    lm_eval: Annotated[
+        str | None,
+        typer.Option(
+            "--lm-eval",
+            metavar="TASK[,TASK]",
+            help="Instead of text and word problems: tasks of lm-evaluation-harness, by name or YAML file.",
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="With --lm-eval: examples per task; all unless set.")] = None,
+    num_fewshot: Annotated[
+        int | None,
+        typer.Option(help="With --lm-eval: solved examples in each prompt; the task's own number unless set."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Problems, or requests of --lm-eval, computed together.")
+    ] = None,
     config: ConfigFile = None,
     sets: Sets = None,
     seed: Seed = None,
@@ -36,14 +52,31 @@ def eval_command(
     """Compare SepLLM with full attention and StreamingLLM at equal memory: text, one long stream, word problems.
 
     Example: tenon sepllm eval --text my-book.txt --set stream.capacity=512 --set stream.local=128 --problems 0
+
+    Example: tenon sepllm eval --model MODEL --lm-eval gsm8k_cot --limit 100 --set sep.window=256
     """
     from tenon.core.config import load
+    from tenon.core.errors import ConfigError
     from tenon.methods.sepllm import CARD
+    from tenon.methods.sepllm.cli_harness import evaluate_harness
     from tenon.methods.sepllm.comparison import compare
     from tenon.methods.sepllm.contenders import EvalConfig
 
-    sets = [*(sets or ()), *([] if problems is None else [f"problems={problems}"])]
-    settings = load(EvalConfig, file=config, sets=with_seed(sets, seed))
+    numbers = {"problems": problems, "limit": limit, "num_fewshot": num_fewshot, "batch_size": batch_size}
+    sets = [*(sets or ()), *(f"{name}={value}" for name, value in numbers.items() if value is not None)]
+    sets = with_seed(sets, seed)
+    if lm_eval is not None:
+        if problems is not None or text != "python-docs":
+            raise ConfigError("--lm-eval stands for itself; leave --text and --problems out, or measure them apart.")
+        out = Path("runs/sepllm-lm-eval") if out == Path("runs/sepllm-eval") else out
+        evaluate_harness(
+            model, lm_eval, config=config, sets=sets, device=device, dtype=dtype, out=out, results=results,
+            as_json=as_json,
+        )  # fmt: skip
+        return
+    if limit is not None or num_fewshot is not None:
+        raise ConfigError("--limit and --num-fewshot are of --lm-eval, which is not given; add it, or leave them out.")
+    settings = load(EvalConfig, file=config, sets=sets)
     with _Work(model, text, settings, device, dtype, out) as work:
         figures = compare(
             work.run, work.model, work.tokenizer, work.ids, settings, model_name=model, text=Path(text).name
