@@ -69,7 +69,7 @@ class AblateConfig:
     """Optimiser, schedule and batch; the learning rate was chosen on books held out of training."""
     row: int = 512
     """Tokens of a row, in training and in scoring, a begin token included where the tokenizer has one [tokens]."""
-    text_tokens: int = 2_048_000
+    text_tokens: int = 1_640_000
     """Training text, an equal stretch of each document; read again in another order if the steps need more [tokens]."""
     valid_tokens: int = 131_072
     """Held-out text, an equal stretch of each document [tokens]."""

@@ -203,6 +203,7 @@ def train_under_mask(
             shutil.rmtree(partial, ignore_errors=True)
         trainer.save_model(str(partial))  # on all ranks: gathering shards takes every one of them
     if trainer.is_world_process_zero():
+        (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle of Trainer's, no part of a model
         tokenizer.save_pretrained(partial)
         shutil.rmtree(finished, ignore_errors=True)
         partial.rename(finished)

@@ -96,6 +96,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 def test_the_saved_model_comes_back_with_its_options_and_its_cache(tmp_path: Path, tokenizer: Any, text: Any) -> None:
     folder, _ = from_scratch(tmp_path / "run", tokenizer, text)
     loaded, reader = load_model(folder), load_tokenizer(folder)
+    assert not (folder / "training_args.bin").exists()
     assert loaded.config.use_cache  # training had turned it off
     assert loaded.generation_config.use_cache is not False
     ids = text(40, seed=3)
