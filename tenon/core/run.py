@@ -281,6 +281,11 @@ class Run:
         with self._writing():
             self._session.measured(name, facts)
 
+    def measurements(self) -> dict[str, Any]:
+        """Give the facts that `measured` kept, by name, of all sessions."""
+        with self._mutex:
+            return self._session.measurements()
+
     # What the report shows.
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:

@@ -68,6 +68,10 @@ class Session:
         self._content["measured"][name] = plain(facts, name, nonfinite=lambda _, value: str(value))
         self._write()
 
+    def measurements(self) -> dict[str, Any]:
+        """Give what `measured` kept, in this session and before."""
+        return dict(self._content["measured"])
+
     def end(self, outcome: str) -> None:
         """Note how the session went and how long it took."""
         self._facts |= {"outcome": outcome, "seconds": round(time.monotonic() - self._clock, 3)}

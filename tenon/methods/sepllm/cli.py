@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Preset, Seed, Sets, emit, given, say
-from tenon.methods.sepllm.cli_compare import Model, Text, eval_command, identity_of, sizes_command
+from tenon.methods.sepllm.cli_compare import Model, Results, Text, eval_command, identity_of, sizes_command
 from tenon.methods.sepllm.cli_train import ablate_command, train_command
 
 if TYPE_CHECKING:
@@ -43,15 +43,19 @@ def stream(
     device: Device = "auto",
     dtype: DType = "auto",
     out: Out = Path("runs/sepllm-stream"),
+    results: Results = None,
     as_json: Json = False,
 ) -> None:
     """Score a text as one stream: perplexity, and the memory it took. Every token's NLL is in stream.jsonl.
 
     Example: tenon sepllm stream --text book.txt --tokens 100000 --set capacity=512
     """
-    from tenon.core.models.loading import load_model, load_tokenizer
+    from tenon.core.models.loading import load_model, load_tokenizer, weights_hash
+    from tenon.core.results import write_results
     from tenon.core.run import Run
+    from tenon.methods.sepllm.endless import pace, summary
     from tenon.methods.sepllm.model import apply_sepllm
+    from tenon.methods.sepllm.pictures import draw_stream
     from tenon.methods.sepllm.stream import stream_perplexity
 
     settings = _settings(preset, config, sets)
@@ -60,9 +64,30 @@ def stream(
     apply_sepllm(network, tokenizer, settings).remove()  # what cannot work must not leave a run behind
     with Run.open(out, config=settings, command=given(), identity=identity_of(network, ids)) as run:
         score = stream_perplexity(network, tokenizer, settings, ids, run=run)
-        result = {"model": model, "text": text, "tokens": len(ids), "perplexity": score.perplexity, **score.stats}
+        result = {"model": model, "text": Path(text).name, "tokens": len(ids), **summary(score)}
         run.table("stream", [result], f"{model} on {text}, as one stream. Memory is that of the stored tensors.")
+        stretch = -(-len(score.nll) // 200)
+        run.figure(
+            "stream",
+            draw_stream(
+                [float(part.mean()) for part in score.nll.split(stretch)],
+                stretch=stretch,
+                context=network.config.get_text_config().max_position_embeddings,
+            ),
+            f"{model} along {text}, with at most {score.stats['attended_max']:.0f} keys seen at a time.",
+            "The likelihood along the stream, and its running mean.",
+        )
         page = run.report(f"{model}: a stream of {len(ids)} tokens", card=_card())
+        result |= pace(run.measurements())  # not on the page: times differ between equal runs
+    if results is not None:
+        write_results(
+            results,
+            command=given(shortened=True),
+            seed=0,
+            weights=weights_hash(model),
+            config=settings,
+            stream=[result],
+        )
     emit(result, as_json=as_json)
     say(f"The page is {page}")
 

@@ -11,7 +11,7 @@ from tenon.methods.sepllm.contenders import FULL, SEP, STRM, STRM_MEAN
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_long", "draw_memory"]
+__all__ = ["draw_long", "draw_memory", "draw_stream"]
 
 
 def _color(name: str) -> str:
@@ -38,6 +38,32 @@ def draw_long(curves: Mapping[str, Sequence[float]], *, stretch: int, context: i
             axes.plot(positions, values, label=name, color=_color(name), linestyle="--" if "raw" in name else "-")
         axes.axvline(context, color="#62625d", linestyle=":", linewidth=1)
         axes.annotate(" trained context", (context, axes.get_ylim()[1]), va="top", fontsize=9, color="#62625d")
+        axes.set(xlabel="position in the text [tokens]", ylabel="negative log-likelihood\n[nats per token]")
+        axes.legend(fontsize=9)
+        return figure
+
+
+def draw_stream(nll: Sequence[float], *, stretch: int, context: int) -> Figure:
+    """Draw the likelihood along one stream, and its running mean.
+
+    Args:
+        nll: Mean of each stretch of the text [nats per token].
+        stretch: Tokens per stretch.
+        context: Trained context of the model [tokens].
+    """
+    from itertools import accumulate
+
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure()
+        axes = figure.add_subplot()
+        positions = [(index + 1) * stretch for index in range(len(nll))]
+        running = [total / (index + 1) for index, total in enumerate(accumulate(nll))]
+        axes.plot(positions, nll, color=_color(SEP), linewidth=0.8, alpha=0.5, label=f"stretches of {stretch} tokens")
+        axes.plot(positions, running, color=_color(SEP), label="mean so far")
+        if context < positions[-1] // 4:
+            axes.axvline(context, color="#62625d", linestyle=":", linewidth=1)
         axes.set(xlabel="position in the text [tokens]", ylabel="negative log-likelihood\n[nats per token]")
         axes.legend(fontsize=9)
         return figure

@@ -7,6 +7,7 @@ token at a time.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,10 @@ def stream_perplexity(
             parts = [_score(model, cache, ids[start : start + BLOCK + 1], chunk) for start in blocks]
             return StreamScore(torch.cat(parts), cache.stats())
         for start in _resumed(run, cache, blocks, model.device):
+            wall, cpu = time.perf_counter(), time.process_time()
             nll = _score(model, cache, ids[start : start + BLOCK + 1], chunk)
+            times = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+            run.measured(_key(start), tokens=len(nll), **times)
             # Before the row: a row that is there has its snapshot, and older ones are of no use.
             write_atomic(run.path / _name(start), snapshot(cache))
             run.append("stream", {"key": _key(start), "nll": [round(value, DIGITS) for value in nll.tolist()]})
@@ -109,11 +113,14 @@ def stream_perplexity(
 @torch.inference_mode()
 def _score(model: Any, cache: SepCache, ids: Int[Tensor, " seq"], chunk: int) -> Float[Tensor, " seq-1"]:
     """Feed all tokens but the last, and score all but the first."""
-    name, parts = cache_argument(model), []
-    for read, expected in zip(ids[:-1].split(chunk), ids[1:].split(chunk), strict=True):
+    name, parts, start, last = cache_argument(model), [], 0, len(ids) - 1
+    while start < last:
+        size = cache.room(min(chunk, last - start), None)  # to the next compression: a whole epoch is one forward
+        read, expected = ids[start : start + size], ids[start + 1 : start + size + 1]
         logits = model(read[None].to(model.device), use_cache=True, **{name: cache}).logits[0].float()
         nll = torch.nn.functional.cross_entropy(logits, expected.to(logits.device), reduction="none")
         parts.append(nll.double().cpu())
+        start += size
     return torch.cat(parts)
 
 

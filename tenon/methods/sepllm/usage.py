@@ -24,7 +24,7 @@ class Usage:
         self.attended_max = 0
         self.columns = self.byte_columns = 0
         self.bytes_now = self.bytes_peak = 0
-        self.compressions = 0
+        self.compressions = self.forwards = 0
         self.stored_now = 0.0
         self._tokens: list[int] = []
 
@@ -49,6 +49,7 @@ class Usage:
         self.columns += columns
         self.byte_columns += columns * num_bytes
         self.bytes_now, self.bytes_peak = num_bytes, max(self.bytes_peak, num_bytes)
+        self.forwards += 1
         self.compressions += any(plan.compresses for _, plan in layers)
         self.stored_now = sum(sum(plan.slots.length) for _, plan in layers) / (batch * len(layers))
 
@@ -78,7 +79,7 @@ class Usage:
         `tokens_seen`: real tokens fed, mean per row. `tokens_stored`: held now, mean per row and layer. `stored_mean`,
         `attended_mean`, `attended_max`: tokens held after a step and keys seen in it. `kv_time_avg_pct`: attended to
         over seen, both summed over steps. `kv_bytes_now`, `_peak`, `_mean`: memory of the stores. `kv_formula`: (a + s
-        + w + c) / 2, the figure published for streams, in tokens. `compressions`: forwards that found the cache full.
+        + w + c) / 2, the figure published for streams, in tokens. `forwards`: of the model. `compressions`: those that found the cache full.
         """
         rows = max(1, len(self._tokens))
         numbers = {
@@ -91,6 +92,7 @@ class Usage:
             "kv_bytes_now": self.bytes_now,
             "kv_bytes_peak": self.bytes_peak,
             "kv_bytes_mean": self.byte_columns / max(1, self.columns),
+            "forwards": self.forwards,
             "compressions": self.compressions,
         }
         if config.capacity is not None and config.sep_capacity is not None and config.local is not None:
