@@ -79,7 +79,8 @@ class Usage:
         `tokens_seen`: real tokens fed, mean per row. `tokens_stored`: held now, mean per row and layer. `stored_mean`,
         `attended_mean`, `attended_max`: tokens held after a step and keys seen in it. `kv_time_avg_pct`: attended to
         over seen, both summed over steps. `kv_bytes_now`, `_peak`, `_mean`: memory of the stores. `kv_formula`: (a + s
-        + w + c) / 2, the figure published for streams, in tokens. `forwards`: of the model. `compressions`: those that found the cache full.
+        + w + c) / 2, the figure published for streams, in tokens. `forwards`: of the model. `compressions`: those that
+        found the cache full.
         """
         rows = max(1, len(self._tokens))
         numbers = {
