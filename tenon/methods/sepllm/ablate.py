@@ -29,16 +29,17 @@ from tenon.core.scoring.perplexity import bits_per_byte
 from tenon.core.training.config import TrainConfig
 from tenon.core.values import nearest
 from tenon.methods.sepllm.ablate_table import compare_losses, compare_trainings, names, verdicts
-from tenon.methods.sepllm.config import SepConfig
+from tenon.methods.sepllm.config import LayerRule, SepConfig, single
 from tenon.methods.sepllm.model import apply_sepllm
 from tenon.methods.sepllm.pictures_train import draw_curves, draw_losses
 from tenon.methods.sepllm.separators import resolve_separators
+from tenon.methods.sepllm.share import attention_map_pct
 from tenon.methods.sepllm.train import Shape, TrainSettings, fresh_model, train_under_mask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["AblateConfig", "Training", "ablate", "cut_rows", "held_out_loss", "plan_rules", "visible_share"]
+__all__ = ["AblateConfig", "Training", "ablate", "cut_rows", "held_out_loss", "plan_rules"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,23 +122,6 @@ def cut_rows(tokenizer: PreTrainedTokenizerBase, ids: Int[Tensor, " text"], row:
     return torch.cat([torch.tensor(begin).expand(count, -1).long(), ids[: count * body].view(count, body)], 1)
 
 
-def visible_share(is_sep: Bool[Tensor, "rows seq"], *, init: int, window: int | None) -> float:
-    """Give the pairs of query and key that eq. (1) lets through, as a share of all causal pairs.
-
-    >>> visible_share(torch.tensor([[False, True, False, False]]), init=1, window=1)
-    0.9
-    """
-    seq = is_sep.shape[1]
-    if window is None or window >= seq:
-        return 1.0
-    position = torch.arange(seq, device=is_sep.device)
-    kept = is_sep | (position < init)
-    before = torch.nn.functional.pad(kept.long().cumsum(1), (1, 0))[:, :-1]  # kept tokens left of each column
-    left = (position - window + 1).clamp(min=0)
-    seen = (position + 1 - left) + before[:, left]
-    return float(seen.sum()) / (len(is_sep) * seq * (seq + 1) / 2)
-
-
 def plan_rules(config: AblateConfig, is_sep: Bool[Tensor, "rows seq"]) -> dict[tuple[str, int | None], SepConfig]:
     """Give the mask of every rule at every window.
 
@@ -160,7 +144,7 @@ def plan_rules(config: AblateConfig, is_sep: Bool[Tensor, "rows seq"]) -> dict[t
             elif rule == "streaming":
                 sep = replace(bare, window=window)
             elif rule == "streaming_equal":
-                sep = replace(bare, window=_equal_window(is_sep, config.sep.init, window))
+                sep = replace(bare, window=_equal_window(is_sep, single(config.sep.init, "init"), window))
             elif rule == "fixed":
                 sep = replace(bare, window=window, interval=max(1, round(1 / density)))
             else:
@@ -171,10 +155,10 @@ def plan_rules(config: AblateConfig, is_sep: Bool[Tensor, "rows seq"]) -> dict[t
 
 def _equal_window(is_sep: Tensor, init: int, window: int) -> int:
     """Give the smallest window with which StreamingLLM sees as many pairs as SepLLM does with `window`."""
-    share = visible_share(is_sep, init=init, window=window)
+    goal = attention_map_pct(is_sep, [LayerRule(init=init, window=window)])
     none = torch.zeros(1, is_sep.shape[1], dtype=torch.bool)
     wider = range(window, is_sep.shape[1] + 1)
-    return next(size for size in wider if visible_share(none, init=init, window=size) >= share)
+    return next(size for size in wider if attention_map_pct(none, [LayerRule(init=init, window=size)]) >= goal)
 
 
 def ablate(
@@ -291,8 +275,8 @@ def _train_and_score(
                     for name, sep in others.items()
                 },
             )
-        row = {"key": training.key, "rule": training.rule, "window": training.window, "seed": training.seed}
-        row["effective window"], row["interval"] = training.sep.window, training.sep.interval
+        row: dict[str, Any] = {"key": training.key, "rule": training.rule, "window": training.window}
+        row |= {"seed": training.seed, "effective window": training.sep.window, "interval": training.sep.interval}
         curve = [[line["step"], line["loss"]] for line in part.metrics()]
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         shutil.rmtree(folder / "model", ignore_errors=True)
@@ -314,28 +298,18 @@ def held_out_loss(
         `loss`, the mean over all targets [nats per token]; `bits_per_byte`, over the UTF-8 bytes of their text;
         `attention_map_pct`, visible pairs of query and key by causal pairs, mean over layers [%].
     """
-    nats, is_sep = 0.0, []
+    nats, kept = 0.0, []
     with apply_sepllm(model, tokenizer, sep) as applied:
         for batch in rows.split(batch_size):
             ids = batch.to(model.device)
-            is_sep.append(applied.separators[ids].cpu())
+            kept.append(applied.kept(applied.separators[ids]).cpu())
             logits = model(ids, use_cache=False).logits[:, :-1].float()
             nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
             nats += float(nll.double().sum())
-    layers = int(model.config.num_hidden_layers)
-    full = len(sep.full_indices(layers))
-    share = visible_share(_kept(sep, torch.cat(is_sep)), init=sep.init, window=sep.window)
+    share = attention_map_pct(torch.cat(kept), applied.rules)
     size = len(str(tokenizer.decode(rows[:, 1:].flatten(), skip_special_tokens=True)).encode())
     return {
         "loss": nats / rows[:, 1:].numel(),
         "bits_per_byte": bits_per_byte(nats, size),
-        "attention_map_pct": 100 * (full + (layers - full) * share) / layers,
+        "attention_map_pct": share,
     }
-
-
-def _kept(sep: SepConfig, is_sep: Tensor) -> Tensor:
-    """Give what stays for good: separators, or every `interval`-th token in their place."""
-    if sep.interval is None:
-        return is_sep
-    position = torch.arange(is_sep.shape[1]) - sep.init
-    return ((position >= 0) & (position % sep.interval == sep.interval - 1)).expand_as(is_sep)

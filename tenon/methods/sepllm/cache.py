@@ -312,12 +312,9 @@ def layer_rules(config: SepConfig, model_config: PreTrainedConfig) -> list[Layer
         raise UnsupportedModelError(
             f"{type(text).__name__} has layers of type {unknown[0]!r}, which SepLLM does not know."
         )
-    if (
-        config.positions == "cache"
-        and config.capacity is not None
-        and sliding is not None
-        and config.capacity < sliding
-    ):
+    rules = config.rules(num_layers)
+    is_within = sliding is not None and all(rule.capacity is not None and rule.capacity < sliding for rule in rules)
+    if config.positions == "cache" and is_within:
         kinds = ["full_attention"] * num_layers
     if "full_attention" not in kinds:
         raise UnsupportedModelError(
@@ -330,13 +327,8 @@ def layer_rules(config: SepConfig, model_config: PreTrainedConfig) -> list[Layer
             f"SepConfig.capacity is {config.capacity}, but some layers have a sliding window of {sliding}; with "
             "positions='cache' the capacity must be smaller than the window."
         )
-    full = config.full_indices(num_layers)
     slides = LayerRule(init=0, window=sliding, separators=False)
-    sees_all = LayerRule(init=0, window=None)
-    return [
-        slides if kind == "sliding_attention" else sees_all if index in full else config.rule()
-        for index, kind in enumerate(kinds)
-    ]
+    return [slides if kind == "sliding_attention" else rule for kind, rule in zip(kinds, rules, strict=True)]
 
 
 def _gather(states: Float[Tensor, "batch heads keys dim"], index: Int[Tensor, "batch kept"]) -> Tensor:

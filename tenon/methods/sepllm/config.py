@@ -9,7 +9,7 @@ from typing import Literal
 from tenon.core.errors import ConfigError, require
 from tenon.core.values import nearest
 
-__all__ = ["PRESETS", "LayerRule", "SepConfig", "SeparatorSet"]
+__all__ = ["PRESETS", "LayerRule", "SepConfig", "SeparatorSet", "Size", "single"]
 
 SeparatorSet = Literal[
     "paper",
@@ -25,6 +25,9 @@ SeparatorSet = Literal[
     "falcon-stream",
 ]
 """Sets of separators by name; what they hold stands in `separators.py`."""
+
+Size = int | tuple[int, ...]
+"""A number of tokens: the same in all layers, or one for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +65,19 @@ class SepConfig:
     ends with one (`contains`, which also finds merged tokens such as a full stop with two line breaks)."""
     interval: int | None = None
     """Control: not separators, but every `interval`-th token after the first ones is kept (FixLLM) [tokens]."""
-    init: int = 3
-    """`a`: first tokens of every row that everyone sees [tokens]."""
-    window: int | None = 256
+    init: Size = 3
+    """`a`: first tokens of every row that everyone sees [tokens]. This and the next sizes may also be one per layer
+    (`--set window=64,256,256,64`)."""
+    window: Size | None = 256
     """`n`: nearest tokens seen, the query itself included; none: all of them, that is, full attention [tokens]. With a
     capacity it is used by `prefill="sparse"` alone."""
     full_layers: Literal["none", "head", "head_tail", "head_mid_tail"] | tuple[int, ...] = "none"
     """Layers left with full attention: the first (`head`), also the last, also the middle one, or their indices."""
-    sep_capacity: int | None = None
+    sep_capacity: Size | None = None
     """`s`: separators kept [tokens]; set with `local` and `capacity`, or not at all."""
-    local: int | None = None
+    local: Size | None = None
     """`w`: nearest tokens that a compression keeps [tokens]."""
-    capacity: int | None = None
+    capacity: Size | None = None
     """`c`: tokens the cache holds before it is compressed [tokens]."""
     evict: Literal["after", "before"] = "after"
     """When a full cache is compressed: `after` the forward that made it exceed `capacity` (the released streaming
@@ -94,8 +98,13 @@ class SepConfig:
     The results differ by rounding."""
 
     def __post_init__(self) -> None:
-        require(self.init >= 0, self, "init", "0 or more")
-        require(self.window is None or self.window >= 1, self, "window", "1 or more: it counts the query itself")
+        for name in SIZES:
+            if isinstance(getattr(self, name), list):  # a list is as good as a tuple, but has no hash
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        require(_least(self.init) >= 0, self, "init", "0 or more")
+        require(
+            self.window is None or _least(self.window) >= 1, self, "window", "1 or more: it counts the query itself"
+        )
         require(self.interval is None or self.interval >= 1, self, "interval", "1 or more")
         named = self.separators if isinstance(self.separators, tuple) and len(self.separators) == 1 else ()
         if named and named[0].isalpha() and len(named[0]) > 1:  # `--set separators=for`: a set's name, misspelt
@@ -105,6 +114,11 @@ class SepConfig:
                 f"{nearest(named[0], sets)}."
             )
         require(all(index >= 0 for index in self.separator_ids), self, "separator_ids", "token ids, 0 or more")
+        if len(lengths := set(self._lengths().values())) > 1:
+            raise ConfigError(
+                f"SepConfig has sizes for {' and '.join(map(str, sorted(lengths)))} layers "
+                f"({', '.join(self._lengths())}); give one number for all layers, or one for each."
+            )
         if self.sep_capacity is None or self.local is None or self.capacity is None:
             if (self.sep_capacity, self.local, self.capacity) != (None, None, None):
                 raise ConfigError(
@@ -119,21 +133,37 @@ class SepConfig:
             )
             require(self.prefill != "stream", self, "prefill", "'sparse' or 'dense' without a capacity")
         else:
-            self._check_capacity(self.sep_capacity, self.local, self.capacity)
+            require(_least(self.sep_capacity) >= 0, self, "sep_capacity", "0 or more")
+            require(_least(self.local) >= 1, self, "local", "1 or more: the newest token is always kept")
+            for layer in range(max(lengths, default=1)):
+                self._check_capacity(self.rule(layer))
+            if self.positions == "cache":
+                require(
+                    self.full_layers in ("none", ()), self, "full_layers", "'none': in-cache positions suit one rule"
+                )
+                if lengths:
+                    raise ConfigError(
+                        f"SepConfig.positions is 'cache' and {' and '.join(self._lengths())} differ by layer; in-cache "
+                        "positions suit one rule, so give one number, or use positions='absolute'."
+                    )
 
-    def _check_capacity(self, sep_capacity: int, local: int, capacity: int) -> None:
-        require(sep_capacity >= 0, self, "sep_capacity", "0 or more")
-        require(local >= 1, self, "local", "1 or more: the newest token is always kept")
-        kept = self.init + sep_capacity + local
+    def _check_capacity(self, rule: LayerRule) -> None:
+        assert rule.sep_capacity is not None
+        assert rule.local is not None
+        assert rule.capacity is not None
+        kept = rule.init + rule.sep_capacity + rule.local
         # Without separators nothing fills the middle: a cache of exactly init + local is StreamingLLM.
-        is_exact = kept == capacity and sep_capacity == 0 and not self.has_separators
-        if kept >= capacity and not is_exact:
+        is_exact = kept == rule.capacity and rule.sep_capacity == 0 and not self.has_separators
+        if kept >= rule.capacity and not is_exact:
             raise ConfigError(
-                f"SepConfig needs init + sep_capacity + local < capacity, but {self.init} + {sep_capacity} + {local} = "
-                f"{kept} and capacity is {capacity}; raise capacity or lower one of the others."
+                f"SepConfig needs init + sep_capacity + local < capacity, but {rule.init} + {rule.sep_capacity} + "
+                f"{rule.local} = {kept} and capacity is {rule.capacity}; raise capacity or lower one of the others."
             )
-        if self.positions == "cache":
-            require(self.full_layers in ("none", ()), self, "full_layers", "'none': in-cache positions suit one rule")
+
+    def _lengths(self) -> dict[str, int]:
+        """Give the sizes that are one per layer, and for how many layers."""
+        sizes = {name: getattr(self, name) for name in SIZES}
+        return {name: len(size) for name, size in sizes.items() if isinstance(size, tuple)}
 
     @property
     def has_separators(self) -> bool:
@@ -145,19 +175,31 @@ class SepConfig:
         """Whether every layer sees and keeps everything, so that there is nothing to do."""
         return self.window is None and self.capacity is None
 
-    def rule(self) -> LayerRule:
-        """Give the rule of the layers that are not full."""
+    def rule(self, layer: int = 0) -> LayerRule:
+        """Give the rule of a layer that is not full."""
+        sizes = {name: getattr(self, name) for name in SIZES}
         return LayerRule(
-            init=self.init,
-            window=self.window,
-            sep_capacity=self.sep_capacity,
-            local=self.local,
-            capacity=self.capacity,
+            **{name: size[layer] if isinstance(size, tuple) else size for name, size in sizes.items()},
             evict=self.evict,
             prefill=self.prefill,
             accumulate=self.accumulate,
             cap_separators=self.cap_separators,
         )
+
+    def rules(self, num_layers: int) -> list[LayerRule]:
+        """Give the rule of each layer of a model; full layers see and keep everything.
+
+        Raises:
+            ConfigError: There are sizes for another number of layers, or a full layer is none of the model's.
+        """
+        for name, length in self._lengths().items():
+            if length != num_layers:
+                raise ConfigError(
+                    f"SepConfig.{name} has {length} sizes, but the model has {num_layers} layers; give one for each, "
+                    "or one number for all."
+                )
+        full, sees_all = self.full_indices(num_layers), LayerRule(init=0, window=None)
+        return [sees_all if layer in full else self.rule(layer) for layer in range(num_layers)]
 
     def full_indices(self, num_layers: int) -> frozenset[int]:
         """Give the indices of the layers left with full attention, in a model of `num_layers`."""
@@ -177,6 +219,25 @@ class SepConfig:
                         "some of these."
                     )
                 return frozenset(indices)
+
+
+SIZES = ("init", "window", "sep_capacity", "local", "capacity")
+"""The options that may be one per layer."""
+
+
+def single(size: Size | None, name: str) -> int:
+    """Give a size that is to be the same in all layers.
+
+    Raises:
+        ConfigError: It is one per layer, or none.
+    """
+    if not isinstance(size, int):
+        raise ConfigError(f"SepConfig.{name} is {size!r}; here it must be one number for all layers.")
+    return size
+
+
+def _least(size: Size) -> int:
+    return min(size, default=-1) if isinstance(size, tuple) else size
 
 
 PRESETS: dict[str, SepConfig] = {

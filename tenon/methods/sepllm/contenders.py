@@ -13,7 +13,7 @@ import functools
 from dataclasses import dataclass, field, replace
 
 from tenon.core.errors import require
-from tenon.methods.sepllm.config import SepConfig
+from tenon.methods.sepllm.config import SepConfig, single
 
 __all__ = ["FULL", "SEP", "STRM", "STRM_MEAN", "EvalConfig", "problem_contenders", "stream_contenders"]
 
@@ -73,14 +73,13 @@ def stream_contenders(sep: SepConfig) -> dict[str, SepConfig]:
     >>> {name: (c.local, c.capacity) for name, c in stream_contenders(EvalConfig().stream).items()}
     {'SepLLM': (128, 256), 'StreamingLLM, equal capacity': (252, 256), 'StreamingLLM, equal mean': (144, 256)}
     """
-    assert sep.capacity is not None
-    assert sep.local is not None
-    assert sep.sep_capacity is not None
+    init, local = single(sep.init, "init"), single(sep.local, "local")
+    capacity, sep_capacity = single(sep.capacity, "capacity"), single(sep.sep_capacity, "sep_capacity")
     bare = functools.partial(replace, sep, separators="none", separator_ids=(), sep_capacity=0)
     return {
         SEP: sep,
-        STRM: bare(local=sep.capacity - sep.init),
-        STRM_MEAN: bare(local=sep.local + sep.sep_capacity),
+        STRM: bare(local=capacity - init),
+        STRM_MEAN: bare(local=local + sep_capacity),
     }
 
 

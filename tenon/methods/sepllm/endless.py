@@ -32,12 +32,13 @@ def pace(measurements: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         Microseconds per token over all, of the second and of the last tenth, and the ratio of the two; nothing where
         there are fewer than ten blocks.
 
-    >>> blocks = {f"{n:03}": {"tokens": 10, "seconds": 1.0 + (n == 19), "cpu_seconds": 1.0} for n in range(20)}
+    >>> blocks = {f"{n:03}": {"tokens": 8, "seconds": 1.0 + (n == 19), "cpu_seconds": 1.0} for n in range(20)}
     >>> pace(blocks)["seconds, last over second tenth"], pace(blocks)["cpu_seconds, last over second tenth"]
     (1.5, 1.0)
     """
     blocks = [measurements[key] for key in sorted(measurements)]
-    size, found = len(blocks) // TENTHS, {}
+    size = len(blocks) // TENTHS
+    found: dict[str, float] = {}
     if size == 0:
         return {}
     parts = {"all": blocks, "second tenth": blocks[size : 2 * size], "last tenth": blocks[-size:]}

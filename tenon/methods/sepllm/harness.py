@@ -25,7 +25,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from tenon.core.errors import ConfigError, DataError, need, require
 from tenon.core.models.cache import cache_argument
 from tenon.methods.sepllm.cache import layer_rules
-from tenon.methods.sepllm.config import SepConfig
+from tenon.methods.sepllm.config import SepConfig, single
 from tenon.methods.sepllm.contenders import FULL, SEP, STRM, STRM_MEAN, stream_contenders
 from tenon.methods.sepllm.harness_keys import Keys, equal_window
 from tenon.methods.sepllm.model import apply_sepllm
@@ -279,7 +279,7 @@ def _rules(sep: SepConfig, length: int, kept: Mapping[str, Any] | None) -> dict[
     bare = replace(sep, separators="none", separator_ids=(), interval=None)
     rules = {FULL: full, SEP: sep, STRM: bare}
     if kept is not None:
-        rules[STRM_MEAN] = replace(bare, window=equal_window(sep.init, kept))
+        rules[STRM_MEAN] = replace(bare, window=equal_window(single(sep.init, "init"), kept))
     return rules
 
 

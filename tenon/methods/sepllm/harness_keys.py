@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tenon.methods.sepllm.mask import sep_mask
+from tenon.methods.sepllm.share import visible_counts
 
 if TYPE_CHECKING:
     from tenon.methods.sepllm.cache import SepCache
@@ -66,12 +66,10 @@ class Keys:
             return
         cache, tokens = applied.new_cache(), len(ids)
         is_sep = applied.separators[torch.tensor(ids, device=applied.separators.device)][None]
-        is_sep = applied._with_interval(cache, is_sep, None)
+        is_sep = applied.kept(is_sep)
         triangle = tokens * (tokens + 1) // 2
         for rule, layers in Counter(cache.rules).items():
-            bits = is_sep if rule.separators else torch.zeros_like(is_sep)
-            is_dense = rule.window is None or rule.prefill == "dense"
-            seen = triangle if is_dense else int(sep_mask(bits, init=rule.init, window=rule.window).sum())
+            seen = triangle if rule.prefill == "dense" else int(visible_counts(is_sep, rule).sum())
             self.pairs, self.causal_pairs = self.pairs + layers * seen, self.causal_pairs + layers * triangle
 
     def row(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-__all__ = ["Whole", "ranks", "sep_mask", "visible"]
+__all__ = ["Whole", "ranks", "sep_mask", "spaced", "visible"]
 
 
 def sep_mask(
@@ -86,6 +86,22 @@ def ranks(is_real: Bool[Tensor, "batch seq"]) -> Int[Tensor, "batch seq"]:
     [[-1, 0, 1]]
     """
     return torch.where(is_real, is_real.cumsum(1) - 1, -1)
+
+
+def spaced(position: Int[Tensor, "batch seq"], *, init: int, interval: int) -> Bool[Tensor, "batch seq"]:
+    """Mark every `interval`-th token after the first `init`: the fixed-interval control (FixLLM, table 17).
+
+    Its phase is not published; here the first marked token is the last of its interval.
+
+    Args:
+        position: Index among the real tokens of the row; -1 for a pad, which is never marked.
+        init: First tokens, which are kept anyway [tokens].
+        interval: Distance of two marked tokens [tokens].
+
+    >>> spaced(torch.arange(8)[None], init=2, interval=3).int().tolist()
+    [[0, 0, 0, 0, 1, 0, 0, 1]]
+    """
+    return (position >= init) & ((position - init) % interval == interval - 1)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from tenon.core.errors import ConfigError, DataError, UnsupportedModelError
@@ -24,8 +24,8 @@ from tenon.core.models.roles import roles_of
 from tenon.methods.sepllm import saved
 from tenon.methods.sepllm.cache import SepCache, layer_rules
 from tenon.methods.sepllm.compact import compact_attention
-from tenon.methods.sepllm.config import SepConfig
-from tenon.methods.sepllm.mask import Whole, ranks
+from tenon.methods.sepllm.config import SepConfig, single
+from tenon.methods.sepllm.mask import Whole, ranks, spaced
 from tenon.methods.sepllm.schedule import Plan
 from tenon.methods.sepllm.separators import resolve_separators
 
@@ -95,7 +95,8 @@ class Applied:
             match=config.match,
         ).to(model.device)
         self.inv_freq = _frequencies(model.get_submodule(roles.rotary)) if config.positions == "cache" else None
-        layer_rules(config, model.config)
+        self.rules = layer_rules(config, model.config)
+        """What each layer sees and keeps."""
         saved.check(model.config, config, self.separators)
         self._has_warned = False
         self._backbone = model.get_submodule(roles.backbone)
@@ -118,6 +119,26 @@ class Applied:
         """Make an empty cache for this model; pass it to forwards or `generate` to keep it over turns and read its
         stats."""
         return SepCache(self.config, self.model.config)
+
+    def kept(
+        self,
+        is_sep: Bool[Tensor, "batch columns"],
+        is_real: Bool[Tensor, "batch columns"] | None = None,
+        tokens: Int[Tensor, " batch"] | int = 0,
+    ) -> Bool[Tensor, "batch columns"]:
+        """Mark what stays for good: separators, or every `interval`-th token in their place.
+
+        Args:
+            is_sep: Which of the new tokens are separators.
+            is_real: False on pads; None where there are none.
+            tokens: Real tokens of each row before them.
+        """
+        if self.config.interval is None:
+            return is_sep
+        real = torch.ones_like(is_sep) if is_real is None else is_real
+        before = tokens[:, None] if isinstance(tokens, Tensor) else tokens
+        position = torch.where(real, ranks(real) + before, -1)
+        return spaced(position, init=single(self.config.init, "init"), interval=self.config.interval)
 
     def remove(self) -> None:
         """Give the model back as it was, bit for bit; doing it again changes nothing."""
@@ -171,7 +192,7 @@ class Applied:
         needs_cache = self.config.prefill == "stream" and not torch.is_grad_enabled()
         kwargs[self._cache_name] = cache if is_kept or needs_cache else None
         kwargs["use_cache"] = is_kept or needs_cache
-        is_sep = self._with_interval(cache, is_sep, is_real)
+        is_sep = self.kept(is_sep, is_real, cache.tokens)
         output = self._pieces(kwargs, cache, is_sep, is_real)
         if not is_kept and self._cache_name in output:
             output[self._cache_name] = None
@@ -180,7 +201,9 @@ class Applied:
     def _check_length(self, total: int) -> None:
         """Warn once where positions leave what the model was trained on, though the cache does not."""
         known = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        drops = self.config.capacity is not None or (self.config.window is not None and total > self.config.window)
+        drops = any(
+            rule.capacity is not None or (rule.window is not None and total > rule.window) for rule in self.rules
+        )
         if (
             drops
             and known is not None
@@ -215,17 +238,6 @@ class Applied:
             )
         is_real = padding[:, -is_sep.shape[1] :].to(is_sep.device).bool()
         return (is_sep, None) if bool(is_real.all()) else (is_sep & is_real, is_real)
-
-    def _with_interval(self, cache: SepCache, is_sep: Tensor, is_real: Tensor | None) -> Tensor:
-        """Mark every `interval`-th token instead, where the config asks for that control."""
-        every = self.config.interval
-        if every is None:
-            return is_sep
-        tokens = cache.tokens
-        start = tokens[:, None] if isinstance(tokens, Tensor) else tokens
-        position = ranks(torch.ones_like(is_sep) if is_real is None else is_real) + start - self.config.init
-        real = True if is_real is None else is_real
-        return (position >= 0) & (position % every == every - 1) & real
 
     def _pieces(self, kwargs: dict[str, Any], cache: SepCache, is_sep: Tensor, is_real: Tensor | None) -> Any:
         outputs, start, columns, past = [], 0, is_sep.shape[1], cache.get_seq_length()

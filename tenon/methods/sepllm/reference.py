@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tenon.core.models.roles import roles_of
-from tenon.methods.sepllm.config import SepConfig
+from tenon.methods.sepllm.config import LayerRule, SepConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -56,78 +56,79 @@ class _FourParts:
     def all(self) -> list[int]:
         return self.init + self.seps + self.rest
 
-    def append(self, token: int, config: SepConfig) -> None:
-        (self.init if len(self.init) < config.init else self.rest).append(token)
+    def append(self, token: int, rule: LayerRule) -> None:
+        (self.init if len(self.init) < rule.init else self.rest).append(token)
 
-    def compress(self, is_sep: Sequence[bool], config: SepConfig, sep_capacity: int) -> None:
-        assert config.local is not None
-        past, local = self.rest[: -config.local], self.rest[-config.local :]
-        self.seps = (self.seps if config.accumulate else []) + [token for token in past if is_sep[token]]
-        if config.cap_separators:
+    def compress(self, is_sep: Sequence[bool], rule: LayerRule, sep_capacity: int) -> None:
+        assert rule.local is not None
+        past, local = self.rest[: -rule.local], self.rest[-rule.local :]
+        self.seps = (self.seps if rule.accumulate else []) + [token for token in past if is_sep[token]]
+        if rule.cap_separators:
             self.seps = self.seps[max(0, len(self.seps) - sep_capacity) :]
         self.rest = local
 
 
-def simulate(is_sep: Sequence[bool], config: SepConfig, *, prompt: int = 0) -> list[Step]:
+def simulate(is_sep: Sequence[bool], config: SepConfig, *, prompt: int = 0, layer: int = 0) -> list[Step]:
     """Say for every token what it sees and what is kept after it.
 
     Args:
         is_sep: Whether each token of the row is a separator.
-        config: The rule; every layer follows it.
+        config: The options.
         prompt: Tokens that come first and at once, read as `config.prefill` says (`stream`: like all others).
+        layer: Whose rule is followed.
     """
-    if config.capacity is None:
-        return _simulate_window(is_sep, config, prompt)
-    assert config.sep_capacity is not None
+    rule = config.rule(layer)
+    if rule.capacity is None:
+        return _simulate_window(is_sep, rule, prompt)
     parts, steps, grown = _FourParts(), [], 0
-    prompt = 0 if config.prefill == "stream" else prompt
+    prompt = 0 if rule.prefill == "stream" else prompt
 
     def compress() -> None:
         nonlocal grown
-        assert config.sep_capacity is not None
-        parts.compress(is_sep, config, config.sep_capacity)
-        if not config.cap_separators:
-            grown = max(grown, len(parts.seps) - config.sep_capacity)
+        assert rule.sep_capacity is not None
+        parts.compress(is_sep, rule, rule.sep_capacity)
+        if not rule.cap_separators:
+            grown = max(grown, len(parts.seps) - rule.sep_capacity)
 
     for token in range(len(is_sep)):
-        capacity = config.capacity + grown
+        capacity = rule.capacity + grown
         stored = len(parts.all)
-        parts.append(token, config)
+        parts.append(token, rule)
         if token < prompt:
-            seen = _prompt_sees(token, is_sep, config)
+            seen = _prompt_sees(token, is_sep, rule)
             if token == prompt - 1:
-                if config.prefill == "sparse" and config.window is not None:
-                    old = [t for t in parts.rest if t <= token - config.window]
+                if rule.prefill == "sparse" and rule.window is not None:
+                    old = [t for t in parts.rest if t <= token - rule.window]
                     parts.seps = [t for t in old if is_sep[t]]
-                    parts.rest = [t for t in parts.rest if t > token - config.window]
-                if config.evict == "after" and len(parts.all) > capacity:
+                    parts.rest = [t for t in parts.rest if t > token - rule.window]
+                if rule.evict == "after" and len(parts.all) > capacity:
                     compress()
             steps.append(Step(seen, seen, parts.all))
             continue
-        if config.evict == "before" and stored + 1 >= capacity:
+        if rule.evict == "before" and stored + 1 >= capacity:
             compress()
         seen = parts.all
-        if config.evict == "after" and len(seen) > capacity:
+        if rule.evict == "after" and len(seen) > capacity:
             compress()
         at = list(range(len(seen))) if config.positions == "cache" else seen
         steps.append(Step(seen, at, parts.all))
     return steps
 
 
-def _simulate_window(is_sep: Sequence[bool], config: SepConfig, prompt: int) -> list[Step]:
+def _simulate_window(is_sep: Sequence[bool], rule: LayerRule, prompt: int) -> list[Step]:
     steps = []
     for token in range(len(is_sep)):
-        window = config.window or len(is_sep)
-        kept = [j for j in range(token + 1) if j < config.init or is_sep[j] or token - j <= window - 1]
-        seen = list(range(token + 1)) if token < prompt and config.prefill == "dense" else kept
+        window = rule.window or len(is_sep)
+        kept = [j for j in range(token + 1) if j < rule.init or is_sep[j] or token - j <= window - 1]
+        seen = list(range(token + 1)) if token < prompt and rule.prefill == "dense" else kept
         steps.append(Step(seen, seen, kept))
     return steps
 
 
-def _prompt_sees(token: int, is_sep: Sequence[bool], config: SepConfig) -> list[int]:
-    if config.prefill == "dense" or config.window is None:
+def _prompt_sees(token: int, is_sep: Sequence[bool], rule: LayerRule) -> list[int]:
+    if rule.prefill == "dense" or rule.window is None:
         return list(range(token + 1))
-    return [j for j in range(token + 1) if j < config.init or is_sep[j] or token - j <= config.window - 1]
+    return [j for j in range(token + 1) if j < rule.init or is_sep[j] or token - j <= rule.window - 1]
 
 
 @torch.no_grad()

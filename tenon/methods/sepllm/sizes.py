@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tenon.core.errors import ConfigError
 from tenon.core.scoring.perplexity import perplexity
-from tenon.methods.sepllm.config import SepConfig
+from tenon.methods.sepllm.config import SepConfig, single
 from tenon.methods.sepllm.evaluate import streams_nll
 from tenon.methods.sepllm.model import apply_sepllm
 
@@ -50,7 +50,8 @@ def compare_sizes(
     """
     if base.capacity is None:
         raise ConfigError("SepConfig.capacity is None; sizes are chosen for a bounded cache, so give a capacity.")
-    pairs = [(s, w) for s in separators for w in local if base.init + s + w < base.capacity]
+    init, capacity = single(base.init, "init"), single(base.capacity, "capacity")
+    pairs = [(s, w) for s in separators for w in local if init + s + w < capacity]
     if not pairs:
         raise ConfigError(f"No pair of sizes fits a capacity of {base.capacity}; raise it, or give smaller sizes.")
     for s, w in run.track(pairs, "sizes", name="sizes", key=lambda pair: f"{pair[0]}-{pair[1]}"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tenon.methods.sepllm.config import SepConfig
+from tenon.methods.sepllm.config import SepConfig, Size
 from tenon.methods.sepllm.schedule import BoundedSchedule, Plan, Schedule
 
 __all__ = ["Usage"]
@@ -76,11 +76,12 @@ class Usage:
     def report(self, config: SepConfig) -> dict[str, float]:
         """Give the numbers by their names.
 
-        `tokens_seen`: real tokens fed, mean per row. `tokens_stored`: held now, mean per row and layer. `stored_mean`,
-        `attended_mean`, `attended_max`: tokens held after a step and keys seen in it. `kv_time_avg_pct`: attended to
-        over seen, both summed over steps. `kv_bytes_now`, `_peak`, `_mean`: memory of the stores. `kv_formula`: (a + s
-        + w + c) / 2, the figure published for streams, in tokens. `forwards`: of the model. `compressions`: those that
-        found the cache full.
+        - `tokens_seen`: real tokens fed, mean per row. `tokens_stored`: held now, mean per row and layer.
+        - `stored_mean`, `attended_mean`, `attended_max`: tokens held after a step, and keys seen in it.
+        - `kv_time_avg_pct`: keys attended to over tokens seen, both summed over steps.
+        - `kv_bytes_now`, `kv_bytes_peak`, `kv_bytes_mean`: memory of the stores.
+        - `kv_formula`: (a + s + w + c) / 2, the figure published for streams, in tokens; the mean of the layers'.
+        - `forwards`: of the model. `compressions`: those that found the cache full.
         """
         rows = max(1, len(self._tokens))
         numbers = {
@@ -96,6 +97,11 @@ class Usage:
             "forwards": self.forwards,
             "compressions": self.compressions,
         }
-        if config.capacity is not None and config.sep_capacity is not None and config.local is not None:
-            numbers["kv_formula"] = (config.init + config.sep_capacity + config.local + config.capacity) / 2
+        if config.capacity is not None:
+            parts = (config.init, config.sep_capacity, config.local, config.capacity)
+            numbers["kv_formula"] = sum(map(_mean, parts)) / 2
         return numbers
+
+
+def _mean(size: Size | None) -> float:
+    return sum(size) / len(size) if isinstance(size, tuple) else float(size or 0)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tenon.core.config import load
 from tenon.core.errors import ConfigError
-from tenon.methods.sepllm.config import PRESETS, SepConfig
+from tenon.methods.sepllm.config import PRESETS, SepConfig, single
 
 BOUNDED: dict[str, Any] = {"init": 4, "sep_capacity": 64, "local": 224, "capacity": 324}
 
@@ -36,11 +37,28 @@ BOUNDED: dict[str, Any] = {"init": 4, "sep_capacity": 64, "local": 224, "capacit
             "lower one of the others",
         ),
         ({"init": 4, "sep_capacity": 0, "local": 320, "capacity": 324}, "lower one of the others"),
+        # Sizes by layer.
+        ({"window": (8, 0)}, r"SepConfig.window is \(8, 0\)"),
+        ({"window": ()}, r"SepConfig.window is \(\)"),
+        ({"window": (8, 9), "init": (1, 2, 3)}, r"sizes for 2 and 3 layers \(init, window\)"),
+        (BOUNDED | {"local": (224, 256)}, r"4 \+ 64 \+ 256 = 324"),
+        (BOUNDED | {"local": (224, 100), "positions": "cache"}, "local differ by layer; in-cache positions suit one"),
     ],
 )
 def test_9_sizes_that_cannot_work_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SepConfig(**change)
+
+
+def test_sizes_by_layer() -> None:
+    config = SepConfig(window=[8, 16, 8], full_layers=(1,))  # type: ignore[arg-type] - a list is as good
+    assert config == SepConfig(window=(8, 16, 8), full_layers=(1,))
+    assert [rule.window for rule in config.rules(3)] == [8, None, 8]
+    with pytest.raises(ConfigError, match="window has 3 sizes, but the model has 2 layers"):
+        config.rules(2)
+    assert load(SepConfig, sets=["window=8,16,8"]).window == (8, 16, 8)
+    with pytest.raises(ConfigError, match="must be one number for all layers"):
+        single(config.window, "window")
 
 
 def test_9_full_layers_that_the_model_has_not() -> None:

@@ -14,6 +14,7 @@ from tenon.methods.sepllm.cache import SepCache
 from tenon.methods.sepllm.config import SepConfig
 from tenon.methods.sepllm.mask import sep_mask
 from tenon.methods.sepllm.model import apply_sepllm
+from tenon.methods.sepllm.reference import simulate
 
 EQ1 = SepConfig(init=3, window=6)
 STREAM = SepConfig(init=2, sep_capacity=4, local=6, capacity=17, prefill="stream", positions="cache")
@@ -209,6 +210,41 @@ def test_7_16_full_layers_are_composed_by_hand(tiny: Any, tokenizer: Any, text: 
         mask = sep_mask(applied.separators[ids], init=3, window=6)
     masks = [torch.ones(40, 40).tril().bool()[None], mask, torch.ones(40, 40).tril().bool()[None]]
     assert off(found, logits_under(model, ids, masks)) < 1e-5
+
+
+def test_7_16_windows_by_layer_are_composed_by_hand(tokenizer: Any, text: Any, feed: Any, off: Any) -> None:
+    model, ids = tiny_model("llama", num_hidden_layers=3), text(40)
+    config = SepConfig(init=(3, 0, 5), window=(6, 20, 2))
+    with apply_sepllm(model, tokenizer, config) as applied:
+        found = logits(model, ids, use_cache=False)
+        assert off(feed(model, ids, applied.new_cache(), sizes=(15, 1)), found) < 1e-5
+        masks = [sep_mask(applied.separators[ids], init=a, window=n) for a, n in ((3, 6), (0, 20), (5, 2))]
+    assert off(found, logits_under(model, ids, masks)) < 1e-5
+
+
+@pytest.mark.parametrize("evict", ["after", "before"])
+def test_7_10_7_13_bounded_sizes_by_layer(evict: Any, tokenizer: Any, text: Any, feed: Any, off: Any) -> None:
+    """Every layer keeps what the simulator of its own sizes keeps, and a forward ends where any of them compresses."""
+    model, ids = tiny_model("llama", num_hidden_layers=3), text(90)
+    config = SepConfig(
+        init=(2, 4, 0), sep_capacity=(4, 3, 7), local=(6, 5, 9), capacity=(17, 14, 30), evict=evict, prefill="stream"
+    )
+    with apply_sepllm(model, tokenizer, config) as applied:
+        caches = [applied.new_cache() for _ in range(2)]
+        whole, single = (feed(model, ids, cache, sizes) for cache, sizes in zip(caches, [(90,), (1,)], strict=True))
+        assert off(whole, single) < 1e-5
+        bits = applied.separators[ids][0].tolist()
+    for cache in caches:
+        for layer, rule in enumerate(cache.rules):
+            kept = simulate(bits, config, layer=layer)[-1].kept
+            assert cache.schedules[rule].slots.position[0].tolist() == kept
+            assert cache.layers[layer].width == len(kept)
+    assert caches[0].stats()["kv_formula"] == pytest.approx((2 + 14 / 3 + 20 / 3 + 61 / 3) / 2)  # means over layers
+
+
+def test_9_sizes_for_another_number_of_layers(tiny: Any, tokenizer: Any) -> None:
+    with pytest.raises(ConfigError, match="window has 3 sizes, but the model has 2 layers"):
+        apply_sepllm(tiny("llama"), tokenizer, SepConfig(window=(6, 7, 8)))
 
 
 @pytest.mark.parametrize("arch", ["llama", "qwen3", "gpt_neox"])

@@ -21,12 +21,12 @@ from tenon.core.models.tiny import tiny_model
 from tenon.core.run import VOLATILE, Run
 from tenon.core.training.config import TrainConfig
 from tenon.methods.sepllm import ablate as ablation
-from tenon.methods.sepllm.ablate import AblateConfig, ablate, cut_rows, held_out_loss, plan_rules, visible_share
+from tenon.methods.sepllm.ablate import AblateConfig, ablate, cut_rows, held_out_loss, plan_rules
 from tenon.methods.sepllm.ablate_table import compare_losses, t_quantile, verdicts
 from tenon.methods.sepllm.cli import app
-from tenon.methods.sepllm.config import SepConfig
-from tenon.methods.sepllm.mask import sep_mask
+from tenon.methods.sepllm.config import LayerRule, SepConfig
 from tenon.methods.sepllm.model import apply_sepllm
+from tenon.methods.sepllm.share import attention_map_pct
 from tenon.methods.sepllm.train import (
     TRAIN_PRESETS,
     Shape,
@@ -160,14 +160,6 @@ def test_papers_presets_are_the_papers() -> None:
 # The ablation.
 
 
-@pytest.mark.parametrize("window", [1, 3, 8, 20, None])
-@pytest.mark.parametrize("init", [0, 2])
-def test_visible_share_is_the_mask_counted(text: Any, tokenizer: Any, window: int | None, init: int) -> None:
-    is_sep = torch.isin(text(20, rows=3), torch.tensor(tokenizer.convert_tokens_to_ids([".", ","])))
-    counted = sep_mask(is_sep, init=init, window=window).sum() / (3 * 20 * 21 / 2)
-    assert visible_share(is_sep, init=init, window=window) == pytest.approx(float(counted))
-
-
 def test_rows_have_every_token_of_the_text_as_a_target(tokenizer: Any) -> None:
     rows = cut_rows(tokenizer, torch.arange(40, 60), 8)
     assert rows[:, 0].tolist() == [tokenizer.bos_token_id] * 2
@@ -181,22 +173,25 @@ def test_controls_see_as_much_as_sepllm(text: Any, tokenizer: Any) -> None:
     is_sep = torch.isin(text(48, rows=40), torch.tensor(tokenizer.convert_tokens_to_ids([".", ","])))
     planned = plan_rules(config, is_sep)
     assert planned["full", None].is_off
-    share = visible_share(is_sep, init=3, window=4)
-    none, equal = torch.zeros_like(is_sep), planned["streaming_equal", 4].window
-    assert equal is not None
-    assert visible_share(none, init=3, window=equal - 1) < share <= visible_share(none, init=3, window=equal)
+    share = attention_map_pct(is_sep, [LayerRule(init=3, window=4)])
+    equal = planned["streaming_equal", 4].window
+    assert isinstance(equal, int)
+    below, above = (
+        attention_map_pct(torch.zeros_like(is_sep), [LayerRule(init=3, window=size)]) for size in (equal - 1, equal)
+    )
+    assert below < share <= above
     assert planned["fixed", 4].interval == round(1 / float(is_sep.float().mean()))
     assert planned["head_tail", 4].full_indices(4) == {0, 3}
     assert planned["streaming", 4] == replace(config.sep, window=4, separators="none")
 
 
 def test_held_out_loss_is_that_of_the_model_under_the_mask(text: Any, tokenizer: Any) -> None:
-    model, rows = tiny_model("llama"), text(30, rows=5)
+    model, rows, rule = tiny_model("llama"), text(30, rows=5), LayerRule(init=3, window=6)
     found = held_out_loss(model, tokenizer, SETTINGS.sep, rows, batch_size=2)
     with apply_sepllm(model, tokenizer, SETTINGS.sep) as applied, torch.no_grad():
         assert found["loss"] == pytest.approx(float(model(rows, labels=rows).loss), rel=1e-5)
         is_sep = applied.separators[rows]
-    assert found["attention_map_pct"] == pytest.approx(100 * visible_share(is_sep, init=3, window=6))
+    assert found["attention_map_pct"] == pytest.approx(attention_map_pct(is_sep, [rule]))
     num_bytes = len(str(tokenizer.decode(rows[:, 1:].flatten())).encode())
     bits = found["loss"] * rows[:, 1:].numel() / torch.log(torch.tensor(2.0)).item()
     assert found["bits_per_byte"] == pytest.approx(bits / num_bytes)
@@ -205,7 +200,7 @@ def test_held_out_loss_is_that_of_the_model_under_the_mask(text: Any, tokenizer:
     every = held_out_loss(model, tokenizer, SepConfig(separators="none", interval=5, window=6), rows)
     position = torch.arange(30) - 3
     kept = ((position >= 0) & (position % 5 == 4)).expand(5, 30)
-    assert every["attention_map_pct"] == pytest.approx(100 * visible_share(kept, init=3, window=6))
+    assert every["attention_map_pct"] == pytest.approx(attention_map_pct(kept, [rule]))
 
 
 def compare(path: Path, tokenizer: Any, text: Any, config: AblateConfig = COMPARED) -> dict[str, Any]:
