@@ -112,8 +112,6 @@ def sep_press_class() -> Any:
                         f"SepConfig.{one.name} is {getattr(config, one.name)!r}, which a press cannot carry out; it "
                         f"takes {', '.join(HONOURED)}."
                     )
-            if config.window is None:
-                raise ConfigError("SepConfig.window is None, which keeps everything; a press needs a number.")
             is_sep = resolve_separators(
                 tokenizer,
                 config.separators,

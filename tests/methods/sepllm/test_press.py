@@ -143,8 +143,10 @@ def test_options_that_a_press_cannot_carry_out_are_refused(sep_press: Any, token
         sep_press.of(tokenizer, SepConfig(interval=5))
     with pytest.raises(ConfigError, match=r"SepConfig\.sep_capacity is 4"):
         sep_press.of(tokenizer, SepConfig(sep_capacity=4, local=8, capacity=32))
-    with pytest.raises(ConfigError, match="window is None"):
+    with pytest.raises(ConfigError, match="window is None; here it must be one number"):
         sep_press.of(tokenizer, SepConfig(window=None))
+    with pytest.raises(ConfigError, match=r"window is \(8, 16\)"):
+        sep_press.of(tokenizer, SepConfig(window=(8, 16)))
     with pytest.raises(ConfigError, match="needs is_sep"):
         sep_press()
     with pytest.raises(ConfigError, match="window=0"):
