@@ -23,7 +23,7 @@ from tenon.core.models.loading import load_model, load_tokenizer, weights_hash
 from tenon.core.results import write_results
 from tenon.methods.sepllm.compact import compact_attention
 from tenon.methods.sepllm.config import SepConfig
-from tenon.methods.sepllm.mask import sep_mask
+from tenon.methods.sepllm.mask import Whole, sep_mask
 from tenon.methods.sepllm.model import apply_sepllm
 
 HEADS, DIM = 8, 32
@@ -48,7 +48,7 @@ def attention(seq: int, window: int, *, backward: bool, repeats: int) -> list[di
 
     functions = {
         "causal SDPA": run(lambda: sdpa(query, key, value, is_causal=True)),
-        "compact": run(lambda: compact_attention(query, key, value, is_sep, init=3, window=window)),
+        "compact": run(lambda: compact_attention(query, key, value, Whole(is_sep, None, 3, window))),
     }
     if seq <= 8192:  # beyond, the mask alone takes gigabytes
         functions["dense mask"] = run(

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tenon.methods.sepllm.mask import ranks
+from tenon.methods.sepllm.mask import Whole
 
 __all__ = ["compact_attention"]
 
@@ -26,36 +26,27 @@ def compact_attention(
     query: Float[Tensor, "batch heads seq dim"],
     key: Float[Tensor, "batch groups seq dim"],
     value: Float[Tensor, "batch groups seq dim"],
-    is_sep: Bool[Tensor, "batch seq"],
+    whole: Whole,
     *,
-    init: int,
-    window: int,
-    is_real: Bool[Tensor, "batch seq"] | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     block: int | None = None,
 ) -> Float[Tensor, "batch heads seq dim"]:
-    """Attend from every token to the initial ones, the separators before it, and its `window` nearest.
+    """Attend from every token to the initial ones, the separators before it, and its nearest ones.
 
-    Equals scaled dot-product attention under `sep_mask(is_sep, init=init, window=window, is_real=is_real)`, but for
-    the output of pads, which nobody reads.
+    Equals scaled dot-product attention under `sep_mask` of the same text, but for the output of pads, which nobody
+    reads.
 
     Args:
         query: Rotated queries.
         key: Rotated keys; fewer heads than queries have is grouped-query attention.
         value: Values.
-        is_sep: True where the token ends a segment.
-        init: First real tokens that everyone sees [tokens].
-        window: Nearest tokens seen, the query included [tokens].
-        is_real: False on padding, which stands at the ends of a row; None where there is none.
+        whole: The mask, as a rule.
         scaling: Factor of the scores; None is `dim ** -0.5`.
         dropout: Share of attention weights dropped.
         block: Queries per block; None chooses by window and text.
     """
-    batch, _, seq, _ = query.shape
-    real = torch.ones_like(is_sep) if is_real is None else is_real
-    position = ranks(real)
-    kept = real & (is_sep | (position < init))
+    seq, window, kept = query.shape[2], whole.window, whole.kept
     order, before = _gathered(kept)
     if block is None:  # few enough that the backward of the slices, a text's length each, stays small
         block = max(64, min(512, max(window, seq // 32)))
@@ -66,12 +57,8 @@ def compact_attention(
         left = max(0, start - window + 1)
         counts = before[:, left]
         far = int(counts.max())
-        band = _band(kept, real, start, stop, left, window)
-        if int(counts.min()) == far:
-            seen = band.new_ones(batch, 1, far)
-        else:  # rows with fewer kept keys see their own only
-            seen = (torch.arange(far, device=band.device) < counts[:, None])[:, None]
-        mask = torch.cat([seen.expand(batch, stop - start, far), band], 2)[:, None]
+        seen = _far(whole, order[:, :far], counts, start, stop)
+        mask = torch.cat([seen, _band(whole, kept, start, stop, left)], 2)[:, None]
         outputs.append(
             torch.nn.functional.scaled_dot_product_attention(
                 query[:, :, start:stop],
@@ -98,13 +85,22 @@ def _take(states: Tensor, order: Tensor) -> Tensor:
     return states.gather(2, index)
 
 
-def _band(
-    kept: Tensor, real: Tensor, start: int, stop: int, left: int, window: int
-) -> Bool[Tensor, "batch queries keys"]:
+def _far(whole: Whole, order: Tensor, counts: Tensor, start: int, stop: int) -> Bool[Tensor, "batch queries keys"]:
+    """Say which gathered keys left of the band each query of a block may see: those of its row, and of its document."""
+    seen = (torch.arange(order.shape[1], device=order.device) < counts[:, None])[:, None]
+    if whole.document is None:
+        return seen.expand(-1, stop - start, -1)
+    return seen & (whole.document.gather(1, order)[:, None] == whole.document[:, start:stop, None])
+
+
+def _band(whole: Whole, kept: Tensor, start: int, stop: int, left: int) -> Bool[Tensor, "batch queries keys"]:
     """Say which of the columns `left` to `stop` each query of a block may see."""
+    real = whole.real
     rows = torch.arange(start, stop, device=kept.device)[:, None]
     columns = torch.arange(left, stop, device=kept.device)[None]
-    causal, near = columns <= rows, rows - columns < window
+    causal, near = columns <= rows, rows - columns < whole.window
     band = causal & (near | kept[:, None, left:stop]) & real[:, None, left:stop]
+    if whole.document is not None:
+        band &= whole.document[:, None, left:stop] == whole.document[:, start:stop, None]
     # A pad would see nothing, and the softmax of nothing is NaN: let it see itself; nobody reads its output.
     return band | ((columns == rows) & ~real[:, start:stop, None])

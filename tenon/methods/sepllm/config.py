@@ -92,10 +92,13 @@ class SepConfig:
     """Whether a compression keeps the separators of earlier compressions, not only the latest ones."""
     cap_separators: bool = True
     """Whether a compression drops the oldest separators above `sep_capacity`; if not, the capacity grows with them."""
-    kernel: Literal["auto", "compact", "dense"] = field(default="auto", metadata={"identity": False})
+    respect_documents: bool = False
+    """Whether a token sees its own document alone where several are packed into one row, each with first tokens of its
+    own; documents begin where `position_ids` do not go on by one. The released code lets attention cross borders."""
+    kernel: Literal["auto", "compact", "flex", "dense"] = field(default="auto", metadata={"identity": False})
     """How a whole text, in training or as a prompt, is computed under the mask of eq. 1: with what is seen gathered
-    (`compact`), or with a mask of all pairs (`dense`); `auto` takes `compact` where the text is long enough to gain.
-    The results differ by rounding."""
+    (`compact`), the same through FlexAttention (`flex`, for GPUs), or with a mask of all pairs (`dense`); `auto` takes
+    `compact` where the text is long enough to gain. The results differ by rounding."""
 
     def __post_init__(self) -> None:
         for name in SIZES:
@@ -133,6 +136,7 @@ class SepConfig:
             )
             require(self.prefill != "stream", self, "prefill", "'sparse' or 'dense' without a capacity")
         else:
+            require(not self.respect_documents, self, "respect_documents", "false with a capacity: a cache is one text")
             require(_least(self.sep_capacity) >= 0, self, "sep_capacity", "0 or more")
             require(_least(self.local) >= 1, self, "local", "1 or more: the newest token is always kept")
             for layer in range(max(lengths, default=1)):
@@ -173,7 +177,7 @@ class SepConfig:
     @property
     def is_off(self) -> bool:
         """Whether every layer sees and keeps everything, so that there is nothing to do."""
-        return self.window is None and self.capacity is None
+        return self.window is None and self.capacity is None and not self.respect_documents
 
     def rule(self, layer: int = 0) -> LayerRule:
         """Give the rule of a layer that is not full."""

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-__all__ = ["Whole", "ranks", "sep_mask", "spaced", "visible"]
+__all__ = ["Whole", "ranks", "sep_mask", "spaced", "visible", "within"]
 
 
 def sep_mask(
@@ -20,6 +20,7 @@ def sep_mask(
     init: int,
     window: int | None,
     is_real: Bool[Tensor, "batch seq"] | None = None,
+    document: Int[Tensor, "batch seq"] | None = None,
 ) -> Bool[Tensor, "batch seq seq"]:
     """Say which keys every query may see. Implements eq. (1) of arXiv 2412.12094.
 
@@ -32,6 +33,9 @@ def sep_mask(
         init: First real tokens of a row that everyone sees (`a`) [tokens].
         window: Nearest tokens, the query included (`n`) [tokens]; 1 or more, None for all.
         is_real: False on padding; None where there is none.
+        document: Number of each token's document, growing along the row, where several are packed into one row: then
+            a token sees its own document alone, and each has its initial tokens. None is one document, as in the
+            released code, whose attention crosses borders.
 
     Returns:
         `mask[b, i, j]`: may query `i` of row `b` attend to key `j`? Never True above the diagonal. A pad sees itself
@@ -46,7 +50,11 @@ def sep_mask(
     if window is not None and window < 1:
         raise ValueError(f"window is {window}; it must be 1 or more: it counts the query itself.")
     position_BS = ranks(torch.ones_like(is_sep) if is_real is None else is_real)
-    return visible(position_BS, position_BS, is_sep, init=init, window=window)
+    if document is None:
+        return visible(position_BS, position_BS, is_sep, init=init, window=window)
+    is_first_BS = (within(document, position_BS) < init) & (position_BS >= 0)
+    mask_BSS = visible(position_BS, position_BS, is_sep | is_first_BS, init=0, window=window)
+    return mask_BSS & (document[:, :, None] == document[:, None, :])
 
 
 def visible(
@@ -109,6 +117,36 @@ class Whole:
     """Eq. (1) over a text of which nothing was stored before: what a kernel needs to do without a mask of all pairs."""
 
     is_sep: Bool[Tensor, "batch seq"]
+    """True where the token ends a segment."""
     is_real: Bool[Tensor, "batch seq"] | None
+    """False on padding, which stands at the ends of a row; None where there is none."""
     init: int
+    """First tokens of a row, or of a document, that everyone sees [tokens]."""
     window: int
+    """Nearest tokens seen, the query included [tokens]."""
+    document: Int[Tensor, "batch seq"] | None = None
+    """Number of each token's document, growing along the row, where a token sees its own document alone."""
+
+    @property
+    def real(self) -> Bool[Tensor, "batch seq"]:
+        """Where the row holds a token."""
+        return torch.ones_like(self.is_sep) if self.is_real is None else self.is_real
+
+    @property
+    def kept(self) -> Bool[Tensor, "batch seq"]:
+        """Tokens that are seen from afar: initial ones and separators."""
+        position = ranks(self.real)
+        if self.document is not None:
+            position = within(self.document, position)
+        return self.real & (self.is_sep | (position < self.init))
+
+
+def within(document: Int[Tensor, "batch seq"], position: Int[Tensor, "batch seq"]) -> Int[Tensor, "batch seq"]:
+    """Number the tokens of each document from 0; pads keep their -1.
+
+    >>> within(torch.tensor([[0, 0, 1, 1, 1]]), torch.arange(5)[None]).tolist()
+    [[0, 1, 0, 1, 2]]
+    """
+    is_first = torch.nn.functional.pad(document[:, 1:] != document[:, :-1], (1, 0), value=True)
+    start = torch.where(is_first & (position >= 0), position, 0).cummax(1).values
+    return torch.where(position >= 0, position - start, -1)

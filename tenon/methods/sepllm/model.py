@@ -25,7 +25,8 @@ from tenon.methods.sepllm import saved
 from tenon.methods.sepllm.cache import SepCache, layer_rules
 from tenon.methods.sepllm.compact import compact_attention
 from tenon.methods.sepllm.config import SepConfig, single
-from tenon.methods.sepllm.mask import Whole, ranks, spaced
+from tenon.methods.sepllm.flex import Gathered, flex_attention, gather_blocks, obstacle
+from tenon.methods.sepllm.mask import Whole, ranks, spaced, within
 from tenon.methods.sepllm.schedule import Plan
 from tenon.methods.sepllm.separators import resolve_separators
 
@@ -125,6 +126,7 @@ class Applied:
         is_sep: Bool[Tensor, "batch columns"],
         is_real: Bool[Tensor, "batch columns"] | None = None,
         tokens: Int[Tensor, " batch"] | int = 0,
+        document: Int[Tensor, "batch columns"] | None = None,
     ) -> Bool[Tensor, "batch columns"]:
         """Mark what stays for good: separators, or every `interval`-th token in their place.
 
@@ -132,12 +134,14 @@ class Applied:
             is_sep: Which of the new tokens are separators.
             is_real: False on pads; None where there are none.
             tokens: Real tokens of each row before them.
+            document: Number of each token's document, where several are packed into one row.
         """
         if self.config.interval is None:
             return is_sep
         real = torch.ones_like(is_sep) if is_real is None else is_real
         before = tokens[:, None] if isinstance(tokens, Tensor) else tokens
         position = torch.where(real, ranks(real) + before, -1)
+        position = position if document is None else within(document, position)
         return spaced(position, init=single(self.config.init, "init"), interval=self.config.interval)
 
     def remove(self) -> None:
@@ -192,8 +196,14 @@ class Applied:
         needs_cache = self.config.prefill == "stream" and not torch.is_grad_enabled()
         kwargs[self._cache_name] = cache if is_kept or needs_cache else None
         kwargs["use_cache"] = is_kept or needs_cache
-        is_sep = self.kept(is_sep, is_real, cache.tokens)
-        output = self._pieces(kwargs, cache, is_sep, is_real)
+        document = self._documents(kwargs, is_sep) if self.config.respect_documents else None
+        if document is not None and kwargs["use_cache"]:
+            raise DataError(
+                "The row holds several documents and respect_documents is set, but a cache holds one text; pass "
+                "use_cache=False, as training does."
+            )
+        is_sep = self.kept(is_sep, is_real, cache.tokens, document)
+        output = self._pieces(kwargs, cache, is_sep, is_real, document)
         if not is_kept and self._cache_name in output:
             output[self._cache_name] = None
         return output
@@ -239,7 +249,25 @@ class Applied:
         is_real = padding[:, -is_sep.shape[1] :].to(is_sep.device).bool()
         return (is_sep, None) if bool(is_real.all()) else (is_sep & is_real, is_real)
 
-    def _pieces(self, kwargs: dict[str, Any], cache: SepCache, is_sep: Tensor, is_real: Tensor | None) -> Any:
+    def _documents(self, kwargs: dict[str, Any], is_sep: Tensor) -> Tensor | None:
+        """Number the documents of packed rows by their positions; None where no row has more than one."""
+        positions = kwargs.get("position_ids")
+        if positions is None:
+            return None
+        starts = positions[:, 1:] != positions[:, :-1] + 1
+        document = torch.nn.functional.pad(starts.long().cumsum(1), (1, 0)).to(is_sep.device).expand(is_sep.shape)
+        return document if bool(starts.any()) else None
+
+    def _pieces(
+        self,
+        kwargs: dict[str, Any],
+        cache: SepCache,
+        is_sep: Tensor,
+        is_real: Tensor | None,
+        document: Tensor | None = None,
+    ) -> Any:
+        if document is not None:  # without a cache a forward is one piece
+            return self._piece(kwargs, cache, is_sep, is_real, document)
         outputs, start, columns, past = [], 0, is_sep.shape[1], cache.get_seq_length()
         while start < columns:
             rest = None if is_real is None else is_real[:, start:]
@@ -253,8 +281,17 @@ class Applied:
             start = stop
         return outputs[0] if len(outputs) == 1 else _concatenated(outputs, self._cache_name)
 
-    def _piece(self, kwargs: dict[str, Any], cache: SepCache, is_sep: Tensor, is_real: Tensor | None) -> Any:
+    def _piece(
+        self,
+        kwargs: dict[str, Any],
+        cache: SepCache,
+        is_sep: Tensor,
+        is_real: Tensor | None,
+        document: Tensor | None = None,
+    ) -> Any:
         plans = cache.begin(is_sep, is_real, self.inv_freq)
+        if document is not None:
+            plans = {rule: plan.packed(rule, is_sep, is_real, document) for rule, plan in plans.items()}
         if self.config.positions == "cache":
             kwargs = kwargs | {"position_ids": plans[cache.rules[0]].query_slot}
         if all(plan.is_plain for plan in plans.values()):
@@ -273,14 +310,27 @@ class Masks:
     def __init__(self, plans: list[Plan], kernel: str) -> None:
         self._plans, self._kernel = plans, kernel
         self._built: dict[tuple[int, torch.dtype, torch.device], Tensor | None] = {}
+        self._gathered: dict[int, Gathered] = {}
 
     def whole(self, layer: int) -> Whole | None:
-        """Give what the compact kernel needs, where it is to compute this layer."""
+        """Give what a kernel needs that makes no mask of all pairs, where one is to compute this layer."""
         plan = self._plans[layer]
         if plan.whole is None or self._kernel == "dense":
             return None
         is_worth_it = plan.columns >= WORTH * plan.whole.window
-        return plan.whole if self._kernel == "compact" or is_worth_it else None
+        return plan.whole if self._kernel != "auto" or is_worth_it else None
+
+    def gathered(self, layer: int, query: Tensor, dropout: float) -> Gathered | None:
+        """Give what FlexAttention needs, where it is asked for and can compute this layer; if it cannot, say so."""
+        plan = self._plans[layer]
+        if self._kernel != "flex" or plan.whole is None:
+            return None
+        if (reason := obstacle(query, dropout)) is not None:
+            warnings.warn(f"FlexAttention is not used: {reason}. kernel='compact' computes the same.", stacklevel=2)
+            return None
+        if id(plan) not in self._gathered:
+            self._gathered[id(plan)] = gather_blocks(plan.whole)
+        return self._gathered[id(plan)]
 
     def of(self, layer: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
         """Give a layer's mask as what is added to its scores [B or 1, 1, Q, keys]; None where everything is seen."""
@@ -322,10 +372,11 @@ def _attention(
     layer: Any = module.layer_idx  # torch types a module's attributes as tensors or modules
     whole = sepllm.whole(layer)
     if whole is not None:
-        output = compact_attention(
-            query, key, value, whole.is_sep, init=whole.init, window=whole.window, is_real=whole.is_real,
-            scaling=scaling, dropout=dropout,
-        )  # fmt: skip
+        gathered = sepllm.gathered(layer, query, dropout)
+        if gathered is not None:
+            output = flex_attention(query, key, value, gathered, scaling=scaling)
+        else:
+            output = compact_attention(query, key, value, whole, scaling=scaling, dropout=dropout)
         return output.transpose(1, 2).contiguous(), None
     mask = sepllm.of(layer, query.dtype, query.device)
     return sdpa(module, query, key, value, mask, scaling=scaling, dropout=dropout)

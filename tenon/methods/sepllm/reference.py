@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 __all__ = ["Step", "mask_by_loops", "reference_logits", "simulate"]
 
 
-def mask_by_loops(is_sep: Sequence[bool], *, init: int, window: int) -> list[list[bool]]:
-    """Equation 1, word by word: `mask[i][j]`."""
+def mask_by_loops(
+    is_sep: Sequence[bool], *, init: int, window: int, document: Sequence[int] | None = None
+) -> list[list[bool]]:
+    """Equation 1, word by word: `mask[i][j]`; with `document`, of texts that lie side by side in one row."""
     mask = []
     for i in range(len(is_sep)):
         row = []
         for j in range(len(is_sep)):
-            row.append(j <= i and (j < init or is_sep[j] or i - j <= window - 1))
+            first = 0 if document is None else list(document).index(document[j])
+            sees = j <= i and (j - first < init or is_sep[j] or i - j <= window - 1)
+            row.append(sees and (document is None or document[i] == document[j]))
         mask.append(row)
     return mask
 

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from tenon.methods.sepllm.config import LayerRule
-from tenon.methods.sepllm.mask import Whole, ranks, visible
+from tenon.methods.sepllm.mask import Whole, ranks, sep_mask, visible
 
 __all__ = ["BoundedSchedule", "Plan", "Schedule", "Slots", "WindowSchedule", "schedule"]
 
@@ -86,6 +86,16 @@ class Plan:
     """Size of the Sep part afterwards (bounded cache)."""
     overflow: tuple[int, ...] = ()
     """By how much each row's capacity will have grown (bounded cache)."""
+
+    def packed(self, rule: LayerRule, is_sep: Tensor, is_real: Tensor | None, document: Tensor) -> Plan:
+        """Give this plan, of a whole text, for rows that hold several documents, each of which sees itself alone."""
+        marks = is_sep & rule.separators
+
+        def mask() -> Tensor:
+            return sep_mask(marks, init=rule.init, window=rule.window, is_real=is_real, document=document)
+
+        whole = None if rule.window is None else Whole(marks, is_real, rule.init, rule.window, document)
+        return replace(self, is_plain=False, build_mask=mask, whole=whole)
 
 
 class Schedule(ABC):

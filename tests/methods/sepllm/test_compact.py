@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tenon.methods.sepllm.compact import compact_attention
 from tenon.methods.sepllm.config import SepConfig
-from tenon.methods.sepllm.mask import sep_mask
+from tenon.methods.sepllm.mask import Whole, sep_mask
 from tenon.methods.sepllm.model import apply_sepllm
 
 
@@ -25,6 +25,14 @@ def padding(kind: str, rows: int, seq: int) -> Tensor | None:
             real[row, :count] = kind != "left"
             real[row, seq - count :] = kind != "right"
     return real
+
+
+def documents(rows: int, seq: int) -> Tensor:
+    """Number a few documents per row, of lengths that differ, one of them of a single token."""
+    starts = torch.zeros(rows, seq, dtype=torch.long)
+    for row in range(rows):
+        starts[row, [20 + row, 21 + row, seq // 2 - 3 * row]] = 1
+    return starts.cumsum(1)
 
 
 CASES = [
@@ -54,7 +62,7 @@ def test_7_06_output_and_gradients_equal_the_dense_mask(
     dense = torch.nn.functional.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, enable_gqa=heads != groups
     )
-    compact = compact_attention(query, key, value, is_sep, init=init, window=window, is_real=is_real)
+    compact = compact_attention(query, key, value, Whole(is_sep, is_real, init, window))
     weight = torch.randn_like(dense)
     if is_real is not None:  # nobody reads the output of a pad
         weight = weight * is_real[:, None, :, None]
@@ -73,16 +81,33 @@ def test_7_06_in_bfloat16() -> None:
     is_sep = torch.rand(1, 200) < 0.1
     mask = sep_mask(is_sep, init=3, window=16)[:, None]
     dense = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    compact = compact_attention(query, key, value, is_sep, init=3, window=16)
+    compact = compact_attention(query, key, value, Whole(is_sep, None, 3, 16))
     assert (compact.float() - dense.float()).abs().max() < 2e-2
+
+
+def test_packed_documents_equal_the_dense_mask() -> None:
+    query, key, value = (torch.randn(2, 2, 150, 16, requires_grad=True) for _ in range(3))
+    is_sep, document = torch.rand(2, 150) < 0.1, documents(2, 150)
+    mask = sep_mask(is_sep, init=3, window=9, document=document)[:, None]
+    dense = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    compact = compact_attention(query, key, value, Whole(is_sep, None, 3, 9, document), block=40)
+    assert (compact - dense).abs().max() < 1e-5
+    weight = torch.randn_like(dense)
+    for ours, theirs in zip(
+        torch.autograd.grad((compact * weight).sum(), (query, key, value)),
+        torch.autograd.grad((dense * weight).sum(), (query, key, value)),
+        strict=True,
+    ):
+        assert (ours - theirs).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("block", [1, 8, 64, 1000])
 def test_blocks_of_any_size_give_the_same(block: int) -> None:
     query, key, value = torch.randn(3, 1, 2, 100, 16).unbind()
     is_sep = torch.rand(1, 100) < 0.1
-    expected = compact_attention(query, key, value, is_sep, init=2, window=9)
-    assert (compact_attention(query, key, value, is_sep, init=2, window=9, block=block) - expected).abs().max() < 1e-5
+    whole = Whole(is_sep, None, 2, 9)
+    expected = compact_attention(query, key, value, whole)
+    assert (compact_attention(query, key, value, whole, block=block) - expected).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("arch", ["llama", "qwen3", "gpt_neox"])

@@ -27,6 +27,15 @@ def test_7_05_mask_is_the_definition(seq: int, init: int) -> None:
     assert torch.equal(sep_mask(is_sep, init=init, window=WINDOW)[0], torch.tensor(loops))
 
 
+def test_packed_documents_see_themselves_alone() -> None:
+    is_sep, document = torch.rand(1, 60) < 0.15, torch.tensor([[0] * 20 + [1] + [2] * 39])
+    loops = mask_by_loops(is_sep[0].tolist(), init=3, window=WINDOW, document=document[0].tolist())
+    found = sep_mask(is_sep, init=3, window=WINDOW, document=document)
+    assert torch.equal(found[0], torch.tensor(loops))
+    alone = sep_mask(is_sep[:, 21:], init=3, window=WINDOW)
+    assert torch.equal(found[:, 21:, 21:], alone)
+
+
 def test_a_small_mask_written_out() -> None:
     is_sep = torch.tensor([[False, False, True, False, False, False]])
     expected = [

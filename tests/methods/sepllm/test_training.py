@@ -67,6 +67,35 @@ def test_what_is_trained_is_the_loss_under_the_mask(text: Any, tokenizer: Any) -
     assert (grads[0] - grads[1]).abs().max() < 1e-5 * grads[1].abs().max()
 
 
+@pytest.mark.parametrize("kernel", ["dense", "compact"])
+@pytest.mark.parametrize("interval", [None, 4])
+def test_packed_documents_are_documents_alone(kernel: Any, interval: Any, text: Any, tokenizer: Any, off: Any) -> None:
+    """A row of two documents gives what each gives in a row of its own, when told so; else the border is crossed."""
+    model, ids = tiny_model("llama"), text(70)
+    positions = torch.cat([torch.arange(31), torch.arange(39)])[None]
+    rule = SepConfig(window=6, interval=interval, kernel=kernel, full_layers=(1,), respect_documents=True)
+    with torch.no_grad(), apply_sepllm(model, tokenizer, rule):
+        packed = model(ids, position_ids=positions, use_cache=False).logits
+        alone = torch.cat([model(part, use_cache=False).logits for part in (ids[:, :31], ids[:, 31:])], 1)
+        assert off(packed, alone) < 1e-5
+        with pytest.raises(DataError, match="a cache holds one text"):
+            model(ids, position_ids=positions, use_cache=True)
+    with torch.no_grad(), apply_sepllm(model, tokenizer, replace(rule, respect_documents=False)):
+        crossed = model(ids, position_ids=positions, use_cache=False).logits
+    assert off(crossed[:, :31], alone[:, :31]) < 1e-5
+    assert off(crossed[:, 31:], alone[:, 31:]) > 1e-3
+
+
+def test_packed_documents_train(text: Any, tokenizer: Any) -> None:
+    model, ids = tiny_model("llama"), text(70, rows=2)
+    positions = torch.cat([torch.arange(31), torch.arange(39)])[None].expand(2, -1)
+    with apply_sepllm(model, tokenizer, SepConfig(window=6, respect_documents=True)):
+        loss = model(ids, position_ids=positions, labels=ids, use_cache=False).loss
+        loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(weight.grad).all() for weight in model.parameters() if weight.grad is not None)
+
+
 def test_7_19_gradient_checkpointing_and_no_grad_give_the_same_loss(text: Any, tokenizer: Any) -> None:
     model, ids = tiny_model("llama"), text(48, rows=2)
     found = []
