@@ -138,4 +138,5 @@ def _listed(blocks: Bool[Tensor, "batch queries keys"]) -> tuple[Tensor, Tensor]
 def _kernel(compiled: bool) -> Callable[..., Any]:
     from torch.nn.attention import flex_attention as flex
 
-    return torch.compile(flex.flex_attention, dynamic=False) if compiled else flex.flex_attention
+    kernel: Callable[..., Any] = flex.flex_attention
+    return torch.compile(kernel, dynamic=False) if compiled else kernel

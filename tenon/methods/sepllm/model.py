@@ -166,7 +166,7 @@ class Applied:
     def _wrapped(self, **kwargs: Any) -> Any:
         """Run one forward of the decoder, in as many pieces as the cache needs."""
         separator_mask = kwargs.pop("separator_mask", None)
-        if self.config.is_off:
+        if self.config.is_off and not isinstance(kwargs.get(self._cache_name), SepCache):
             with self._switch.handed_over():
                 return self._forward(**kwargs)
         is_sep, is_real = self._bits(kwargs, separator_mask)

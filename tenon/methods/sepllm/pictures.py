@@ -11,7 +11,7 @@ from tenon.methods.sepllm.contenders import FULL, SEP, STRM, STRM_MEAN
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_long", "draw_memory", "draw_stream"]
+__all__ = ["draw_examples", "draw_long", "draw_memory", "draw_stream"]
 
 
 def _color(name: str) -> str:
@@ -107,4 +107,29 @@ def draw_memory(text: Sequence[Mapping[str, Any]], problems: Sequence[Mapping[st
             axes.set_xlim(left=0)
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9)
+        return figure
+
+
+def draw_examples(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw accuracy against the share of keys: one line per rule over its windows, one point where there is no window.
+
+    Args:
+        rows: As `examples.evaluate_examples` gives them.
+    """
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure()
+        axes = figure.add_subplot()
+        for index, name in enumerate(dict.fromkeys(row["method"] for row in rows)):
+            mine = sorted((row for row in rows if row["method"] == name), key=lambda row: row["share of keys [%]"])
+            heights = [100 * row["accuracy"] for row in mine]
+            error = [
+                [height - 100 * row["low"] for height, row in zip(heights, mine, strict=True)],
+                [100 * row["high"] - height for height, row in zip(heights, mine, strict=True)],
+            ]
+            shares = [row["share of keys [%]"] for row in mine]
+            axes.errorbar(shares, heights, error, fmt="o-", markersize=7, capsize=3, color=f"C{index}", label=name)
+        axes.set(xlabel="share of all keys attended to [%]", ylabel="answered right [%]", ylim=(-2, 102), xlim=(0, 105))
+        figure.legend(loc="outside lower center", ncols=2, fontsize=9)
         return figure

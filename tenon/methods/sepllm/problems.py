@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tenon.methods.sepllm.cache import SepCache
     from tenon.methods.sepllm.config import SepConfig
 
-__all__ = ["evaluate_problems"]
+__all__ = ["Answers", "accuracy", "evaluate_problems", "file_of", "marks_of", "usage_of"]
 
 
 def evaluate_problems(run: Run, model: Any, tokenizer: Any, config: EvalConfig) -> list[dict[str, Any]]:
@@ -47,15 +47,20 @@ def evaluate_problems(run: Run, model: Any, tokenizer: Any, config: EvalConfig) 
     length = int(model.config.max_position_embeddings)
     contenders = (FULL, SEP, STRM, STRM_MEAN)
     for name in contenders:
-        mean = None if name != STRM_MEAN else _usage(run, SEP)["mean cache [tokens]"]
+        mean = None if name != STRM_MEAN else usage_of(run, SEP)["mean cache [tokens]"]
         rule = problem_contenders(config.window, config.init, length, mean)[name]
-        answer = _Answers(run, name, model, tokenizer, rule, config.max_new_tokens)
-        solve(run, _file(name), problems, prompts, answer, batch_size=config.batch_size, label=name)
-    ours = _marks(run, SEP)
-    return [_row(name, _marks(run, name), ours, config.seed) | _usage(run, name) for name in contenders]
+        answer = Answers(run, name, model, tokenizer, rule, config.max_new_tokens)
+        solve(run, file_of(name), problems, prompts, answer, batch_size=config.batch_size, label=name)
+    ours = marks_of(run, SEP)
+    return [
+        {"method": name}
+        | accuracy(marks_of(run, name), ours, derive(config.seed, "problems", name))
+        | usage_of(run, name)
+        for name in contenders
+    ]
 
 
-class _Answers:
+class Answers:
     """Answer a batch of prompts under one rule, and keep what its cache held."""
 
     def __init__(self, run: Run, name: str, model: Any, tokenizer: Any, rule: SepConfig, max_new_tokens: int) -> None:
@@ -63,6 +68,7 @@ class _Answers:
         self.rule, self.max_new_tokens = rule, max_new_tokens
 
     def __call__(self, prompts: Sequence[str]) -> list[str]:
+        """Give one text per prompt."""
         with apply_sepllm(self.model, self.tokenizer, self.rule) as applied:
             cache = applied.new_cache()
             texts = greedy_texts(
@@ -96,7 +102,7 @@ class _Live(StoppingCriteria):
         return torch.zeros_like(live)
 
 
-def _usage(run: Run, name: str) -> dict[str, float]:
+def usage_of(run: Run, name: str) -> dict[str, float]:
     """Give what a contender's cache held, over the steps of all batches."""
     rows = run.rows(f"usage-{_slug(name)}")
     total = {each: sum(row[each] for row in rows) for each in ("steps", "stored", "attended", "seen")}
@@ -106,17 +112,16 @@ def _usage(run: Run, name: str) -> dict[str, float]:
     }
 
 
-def _marks(run: Run, name: str) -> list[bool]:
-    return [row["correct"] for row in run.rows(_file(name))]
+def marks_of(run: Run, name: str) -> list[bool]:
+    """Say of every problem, in order, whether a contender solved it."""
+    return [row["correct"] for row in run.rows(file_of(name))]
 
 
-def _row(name: str, marks: list[bool], ours: list[bool], seed: int) -> dict[str, Any]:
+def accuracy(marks: list[bool], ours: list[bool], seed: int) -> dict[str, Any]:
+    """Give one contender's accuracy with its interval, and the difference to SepLLM's paired over problems."""
     low, high = wilson_interval(sum(marks), len(marks))
-    difference = paired_interval(
-        [float(mark) for mark in marks], [float(mark) for mark in ours], seed=derive(seed, "problems", name)
-    )
+    difference = paired_interval([float(mark) for mark in marks], [float(mark) for mark in ours], seed=seed)
     return {
-        "method": name,
         "problems": len(marks),
         "accuracy": sum(marks) / len(marks),
         "low": low,
@@ -128,7 +133,8 @@ def _row(name: str, marks: list[bool], ours: list[bool], seed: int) -> dict[str,
     }
 
 
-def _file(name: str) -> str:
+def file_of(name: str) -> str:
+    """Name the rows of a contender's answers."""
     return f"problems-{_slug(name)}"
 
 
