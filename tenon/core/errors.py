@@ -13,6 +13,7 @@ __all__ = [
     "RunConflict",
     "TenonError",
     "UnsupportedModelError",
+    "UnsupportedVersion",
     "need",
     "require",
 ]
@@ -44,6 +45,10 @@ class RunConflict(TenonError, RuntimeError):
 
 class MissingExtra(TenonError, ImportError):
     """An optional library is not installed."""
+
+
+class UnsupportedVersion(TenonError, ImportError):
+    """A library is installed in a version that we do not work with."""
 
 
 def require(ok: bool, obj: object, field: str, need: str) -> None:

@@ -13,15 +13,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
+from packaging.version import Version
 from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from tenon.core.errors import UnsupportedModelError
+from tenon.core.errors import UnsupportedModelError, UnsupportedVersion
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["AttentionFunction", "Switch", "register", "sdpa"]
+__all__ = ["OLDEST", "AttentionFunction", "Switch", "check_transformers", "register", "sdpa"]
+
+OLDEST = "5.17"
+"""The oldest transformers whose models hand what we add to their attention and caches."""
 
 _FIELD = "_attn_implementation_internal"
 """Where transformers keeps the name without the checks of its setter; the only private name we touch."""
@@ -31,12 +36,26 @@ AttentionFunction = Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
 None)`."""
 
 
+def check_transformers(version: str = transformers.__version__) -> None:
+    """Refuse a transformers in which our attention might never be called, and a model run as if nothing had been done.
+
+    Raises:
+        UnsupportedVersion: It is older than `OLDEST`.
+    """
+    if Version(version) < Version(OLDEST):
+        raise UnsupportedVersion(
+            f"transformers {version} is installed, but {OLDEST} or newer is needed: pip install -U transformers."
+        )
+
+
 def register(name: str, function: AttentionFunction) -> None:
     """Make `function` known to transformers under a new name; doing it again with the same function changes nothing.
 
     Raises:
         ValueError: The name already stands for another function.
+        UnsupportedVersion: As `check_transformers`.
     """
+    check_transformers()
     known = ALL_ATTENTION_FUNCTIONS.get(name)
     if known is not None and known is not function:
         raise ValueError(f"transformers already knows an attention function {name!r}; choose another name.")

@@ -18,28 +18,23 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from tenon.core.errors import ConfigError, DataError, UnsupportedModelError
-from tenon.core.models.attention import Switch, register, sdpa
+from tenon.core.models.attention import Switch, register
 from tenon.core.models.cache import cache_argument, is_empty_default
 from tenon.core.models.roles import roles_of
 from tenon.methods.sepllm import saved
 from tenon.methods.sepllm.cache import SepCache, layer_rules
-from tenon.methods.sepllm.compact import compact_attention
 from tenon.methods.sepllm.config import SepConfig, single
-from tenon.methods.sepllm.flex import Gathered, flex_attention, gather_blocks, obstacle
-from tenon.methods.sepllm.mask import Whole, ranks, spaced, within
-from tenon.methods.sepllm.schedule import Plan
-from tenon.methods.sepllm.separators import resolve_separators
+from tenon.methods.sepllm.kernels import ATTENTION, Masks, attend
+from tenon.methods.sepllm.mask import ranks, spaced, within
+from tenon.methods.sepllm.separators import check_density, resolve_separators
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["ATTENTION", "Applied", "apply_sepllm"]
+__all__ = ["Applied", "apply_sepllm"]
 
-ATTENTION = "tenon_sepllm"
-"""Our name in transformers' attention registry."""
-
-WORTH = 2
-"""Windows that a text must be long for the compact kernel to pay; below, almost every pair is seen."""
+WATCHED = 4096
+"""Tokens after which the share of separators must make sense."""
 
 FIXED_ROPE = ("default", "linear", "llama3", "yarn", "proportional")
 """Kinds of RoPE whose frequencies do not depend on the length, so that keys can be moved."""
@@ -63,6 +58,9 @@ def apply_sepllm(
         model: A model of a known architecture; it is changed in place.
         tokenizer: Where separators are looked up; None is enough for published lists of ids and for `none`.
         config: What to see and keep; None takes what the model was saved with.
+
+    Warns:
+        UserWarning: Of the first 4,096 tokens that come, none is a separator, or more than half are; once.
 
     Raises:
         ConfigError: The config does not fit the model or the tokenizer, another config is applied already, or there is
@@ -100,12 +98,15 @@ class Applied:
         """What each layer sees and keeps."""
         saved.check(model.config, config, self.separators)
         self._has_warned = False
+        self._watched: list[tuple[int, Tensor]] | None = None
+        if config.interval is None and bool(self.separators.any()):
+            self._watched = []  # of each forward, tokens and separators among them
         self._backbone = model.get_submodule(roles.backbone)
         self._forward = self._backbone.forward
         self._was_own = "forward" in vars(self._backbone)  # somebody else wraps it on the instance, too
         self._cache_name = cache_argument(self._backbone)
         self._names = list(inspect.signature(self._forward).parameters)
-        register(ATTENTION, _attention)
+        register(ATTENTION, attend)
         self._switch = Switch(model, ATTENTION)
 
         @functools.wraps(self._forward)
@@ -235,6 +236,7 @@ class Applied:
             is_sep = separator_mask.bool()
         elif ids is not None:
             is_sep = self.separators[ids.to(self.separators.device)].to(ids.device)
+            self._watch(is_sep)
         else:
             raise DataError(
                 "SepLLM needs token ids to find separators; with inputs_embeds, pass separator_mask=[batch, seq]."
@@ -248,6 +250,16 @@ class Applied:
             )
         is_real = padding[:, -is_sep.shape[1] :].to(is_sep.device).bool()
         return (is_sep, None) if bool(is_real.all()) else (is_sep & is_real, is_real)
+
+    def _watch(self, is_sep: Tensor) -> None:
+        """Warn once where the first tokens hold no separator, or hardly anything else; pads count as tokens."""
+        if self._watched is None:
+            return
+        self._watched.append((is_sep.numel(), is_sep.sum()))
+        if (count := sum(tokens for tokens, _ in self._watched)) >= WATCHED:
+            share = sum(int(found) for _, found in self._watched) / count
+            self._watched = None
+            check_density(share, count, stacklevel=5)
 
     def _documents(self, kwargs: dict[str, Any], is_sep: Tensor) -> Tensor | None:
         """Number the documents of packed rows by their positions; None where no row has more than one."""
@@ -302,84 +314,6 @@ class Applied:
         if kwargs[self._cache_name] is not None:
             cache.commit(plans, is_real)
         return output
-
-
-class Masks:
-    """The masks of one forward, layer by layer; layers of one rule share one."""
-
-    def __init__(self, plans: list[Plan], kernel: str) -> None:
-        self._plans, self._kernel = plans, kernel
-        self._built: dict[tuple[int, torch.dtype, torch.device], Tensor | None] = {}
-        self._gathered: dict[int, Gathered] = {}
-
-    def whole(self, layer: int) -> Whole | None:
-        """Give what a kernel needs that makes no mask of all pairs, where one is to compute this layer."""
-        plan = self._plans[layer]
-        if plan.whole is None or self._kernel == "dense":
-            return None
-        is_worth_it = plan.columns >= WORTH * plan.whole.window
-        return plan.whole if self._kernel != "auto" or is_worth_it else None
-
-    def gathered(self, layer: int, query: Tensor, dropout: float) -> Gathered | None:
-        """Give what FlexAttention needs, where it is asked for and can compute this layer; if it cannot, say so."""
-        plan = self._plans[layer]
-        if self._kernel != "flex" or plan.whole is None:
-            return None
-        if (reason := obstacle(query, dropout)) is not None:
-            warnings.warn(f"FlexAttention is not used: {reason}. kernel='compact' computes the same.", stacklevel=2)
-            return None
-        if id(plan) not in self._gathered:
-            self._gathered[id(plan)] = gather_blocks(plan.whole)
-        return self._gathered[id(plan)]
-
-    def of(self, layer: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
-        """Give a layer's mask as what is added to its scores [B or 1, 1, Q, keys]; None where everything is seen."""
-        plan = self._plans[layer]
-        key = (id(plan), dtype, device)
-        if key not in self._built:
-            self._built[key] = _additive(plan.build_mask(), dtype, device)
-        return self._built[key]
-
-
-def _additive(
-    mask: Bool[Tensor, "batch queries keys"] | None, dtype: torch.dtype, device: torch.device
-) -> Tensor | None:
-    """Turn True into 0 and False into the lowest finite number: kernels would do it again in every layer."""
-    if mask is None:
-        return None
-    lowest = torch.finfo(dtype).min
-    return torch.zeros(mask.shape, dtype=dtype, device=device).masked_fill_(~mask.to(device), lowest)[:, None]
-
-
-def _attention(
-    module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    sepllm: Masks | None = None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    **kwargs: Any,
-) -> tuple[Tensor, Tensor | None]:
-    """Attend under the plan of this forward; the function that transformers calls."""
-    if sepllm is None:  # never run dense without saying so
-        raise UnsupportedModelError(
-            f"{type(module).__name__} did not pass the plan on to its attention; this version of transformers, or this "
-            "model's code, is not supported."
-        )
-    layer: Any = module.layer_idx  # torch types a module's attributes as tensors or modules
-    whole = sepllm.whole(layer)
-    if whole is not None:
-        gathered = sepllm.gathered(layer, query, dropout)
-        if gathered is not None:
-            output = flex_attention(query, key, value, gathered, scaling=scaling)
-        else:
-            output = compact_attention(query, key, value, whole, scaling=scaling, dropout=dropout)
-        return output.transpose(1, 2).contiguous(), None
-    mask = sepllm.of(layer, query.dtype, query.device)
-    return sdpa(module, query, key, value, mask, scaling=scaling, dropout=dropout)
 
 
 def _frequencies(rotary: torch.nn.Module) -> Tensor:

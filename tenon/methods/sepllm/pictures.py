@@ -11,7 +11,7 @@ from tenon.methods.sepllm.contenders import FULL, SEP, STRM, STRM_MEAN
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_examples", "draw_long", "draw_memory", "draw_stream"]
+__all__ = ["draw_attention", "draw_examples", "draw_long", "draw_memory", "draw_stream"]
 
 
 def _color(name: str) -> str:
@@ -132,4 +132,34 @@ def draw_examples(rows: Sequence[Mapping[str, Any]]) -> Figure:
             axes.errorbar(shares, heights, error, fmt="o-", markersize=7, capsize=3, color=f"C{index}", label=name)
         axes.set(xlabel="share of all keys attended to [%]", ylabel="answered right [%]", ylim=(-2, 102), xlim=(0, 105))
         figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+        return figure
+
+
+def draw_attention(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw where attention goes, layer by layer: the share of each kind of key, and attention per key against a word's.
+
+    Args:
+        rows: As `observe.observe` gives them.
+    """
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure(figsize=(8.4, 3.8))
+        left, right = figure.subplots(1, 2)
+        layers = sorted({row["layer"] for row in rows})
+        bottom = [0.0] * len(layers)
+        word = {row["layer"]: row["lift"] for row in rows if row["kind"] == "words"}
+        for index, kind in enumerate(dict.fromkeys(row["kind"] for row in rows)):
+            mine = {row["layer"]: row for row in rows if row["kind"] == kind}
+            shares = [mine[layer]["attention [%]"] for layer in layers]
+            left.bar(layers, shares, bottom=bottom, color=f"C{index}", label=kind)
+            bottom = [below + share for below, share in zip(bottom, shares, strict=True)]
+            if kind == "separators":
+                ratios = [(mine[layer]["lift"] or 0.0) / (word[layer] or 1.0) for layer in layers]
+                right.plot(layers, ratios, "o-", color=f"C{index}")
+        right.axhline(1, color="#62625d", linestyle=":", linewidth=1)
+        left.set(title="Attention by kind of key", xlabel="layer", ylabel="share of attention [%]", ylim=(0, 100))
+        right.set(title="A separator against a word", xlabel="layer", ylabel="attention per key, ratio", ylim=(0, None))
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
         return figure

@@ -20,7 +20,7 @@ from tenon.core.errors import ConfigError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["ID_LISTS", "STRINGS", "density", "resolve_separators", "token_texts"]
+__all__ = ["ID_LISTS", "STRINGS", "check_density", "density", "resolve_separators", "token_texts"]
 
 STRINGS: dict[str, tuple[str, ...]] = {
     "paper": (".", ",", "?", "!", ";", ":", " ", "\t", "\n"),  # [paper] table 16: the nine of all evaluations
@@ -109,20 +109,30 @@ def token_texts(tokenizer: PreTrainedTokenizerBase) -> list[str | None]:
 
 
 def density(is_separator: Bool[torch.Tensor, " vocab"], ids: torch.Tensor) -> float:
-    """Give the share of tokens that are separators (rho), and warn where it makes no sense.
+    """Give the share of tokens that are separators (rho), and warn where it makes no sense: see `check_density`."""
+    share = is_separator[ids.flatten().to(is_separator.device)].float().mean().item() if ids.numel() else 0.0
+    if is_separator.any():
+        check_density(share, ids.numel())
+    return share
+
+
+def check_density(share: float, count: int, *, stacklevel: int = 3) -> None:
+    """Warn where a share of separators makes no sense.
+
+    Args:
+        share: Of the tokens of a text.
+        count: How many these are.
+        stacklevel: Whose line the warning names.
 
     Warns:
         UserWarning: The share is 0, so nothing but the window remains, or above one half, so little is saved.
     """
-    share = is_separator[ids.flatten().to(is_separator.device)].float().mean().item() if ids.numel() else 0.0
-    if is_separator.any() and (share == 0 or share > 0.5):
+    if share == 0 or share > 0.5:
         warnings.warn(
-            f"{share:.1%} of the first {ids.numel()} tokens are separators; SepLLM expects about a tenth. Check "
-            "`separators` "
+            f"{share:.1%} of the first {count} tokens are separators; SepLLM expects about a tenth. Check `separators` "
             "and `match` with `tenon sepllm density`.",
-            stacklevel=2,
+            stacklevel=stacklevel,
         )
-    return share
 
 
 def _strings_and_ids(separators: str | Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tenon.core.errors import UnsupportedModelError
-from tenon.core.models.attention import Switch, register, sdpa
+from tenon.core.models.attention import Switch, check_transformers, register, sdpa
 from tenon.core.models.tiny import tiny_model
 
 
@@ -84,3 +84,10 @@ def test_grouped_heads_and_masks(groups: int, queries: int) -> None:
     weights = scores.masked_fill(~seen, -torch.inf).softmax(-1)
     expected = weights @ value.repeat_interleave(groups, 1)
     torch.testing.assert_close(found, expected.transpose(1, 2), atol=1e-6, rtol=0)  # fp32 softmax over 9 keys
+
+
+def test_an_old_transformers_is_refused() -> None:
+    check_transformers()
+    check_transformers("6.0.0.dev1")
+    with pytest.raises(ImportError, match=r"transformers 5.16.2 is installed, but 5.17 or newer is needed"):
+        check_transformers("5.16.2")

@@ -8,7 +8,7 @@ from beartype import beartype
 from jaxtyping import jaxtyped
 
 from tenon.methods.sepllm import mask as module
-from tenon.methods.sepllm.model import _additive
+from tenon.methods.sepllm.kernels import _additive
 from tenon.methods.sepllm.reference import mask_by_loops
 
 # With the shapes in the signatures executed.

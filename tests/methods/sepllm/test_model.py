@@ -461,3 +461,18 @@ def test_9_a_cache_that_generate_would_feed_the_whole_text_again_and_again(
         uncached = model.generate(ids, use_cache=False, max_new_tokens=9, do_sample=False, eos_token_id=None)
         cached = model.generate(ids, use_cache=True, max_new_tokens=9, do_sample=False, eos_token_id=None, **cache)
         assert torch.equal(cached, uncached)
+
+
+def test_9_no_separator_in_the_first_4096_tokens_warns_once(tiny: Any, tokenizer: Any, text: Any) -> None:
+    model, letters = tiny("llama"), torch.full((4, 512), 50)
+    marks = torch.full((4, 512), tokenizer.convert_tokens_to_ids("."))
+    for ids, share in ((letters, "0.0%"), (marks, "100.0%")):
+        with apply_sepllm(model, tokenizer, EQ1):
+            logits(model, ids)  # 2,048 are not enough to tell
+            with pytest.warns(UserWarning, match=f"{share} of the first 4096 tokens are separators"):
+                logits(model, ids)
+            logits(model, ids)
+    with apply_sepllm(model, tokenizer, EQ1), apply_sepllm(model, tokenizer, EQ1):
+        logits(model, text(512, rows=9))  # one in eight: nothing to say
+    with apply_sepllm(model, None, SepConfig(separators="none", window=6)):
+        logits(model, letters.repeat(3, 1))  # StreamingLLM has none
