@@ -69,6 +69,7 @@ class TrainConfig:
 
 def training_arguments(config: TrainConfig, folder: Path) -> TrainingArguments:
     """Turn a config into `TrainingArguments` that write nothing but checkpoints below `folder` and report to nobody."""
+    import torch
     from transformers import TrainingArguments
 
     decay = max(1, config.steps // 5)
@@ -94,7 +95,8 @@ def training_arguments(config: TrainConfig, folder: Path) -> TrainingArguments:
         bf16=config.precision == "bf16",
         fp16=config.precision == "fp16",
         torch_compile=config.compile,
-        use_cpu=config.device == "cpu",
+        # Said outright where there is no GPU, too: otherwise bf16 is refused there.
+        use_cpu=config.device == "cpu" or not torch.accelerator.is_available(),
         seed=config.seed,
         data_seed=config.seed,
         logging_steps=config.log_every,

@@ -15,7 +15,7 @@ TENTHS = 10
 
 def summary(score: StreamScore) -> dict[str, Any]:
     """Give perplexity, by quarter too, tokens per forward, and what the cache held (`SepCache.stats`)."""
-    quarters = {f"quarter {number}": perplexity(part) for number, part in enumerate(score.nll.chunk(4), start=1)}
+    quarters = {f"quarter_{number}": perplexity(part) for number, part in enumerate(score.nll.chunk(4), start=1)}
     forwards = {"tokens_per_forward": len(score.nll) / max(1, score.stats["forwards"])}
     return {"perplexity": score.perplexity, **quarters, **forwards, **score.stats}
 
@@ -29,24 +29,23 @@ def pace(measurements: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         measurements: Of every block of the stream, by its key, `tokens`, `seconds` and `cpu_seconds`.
 
     Returns:
-        Microseconds per token over all, of the second and of the last tenth, and the ratio of the two; nothing where
-        there are fewer than ten blocks.
+        Microseconds per token over all (`wall_us`, `cpu_us`), of the second and of the last tenth (`..._early`,
+        `..._late`), and the ratio of late to early (`..._ratio`); nothing where there are fewer than ten blocks.
 
     >>> blocks = {f"{n:03}": {"tokens": 8, "seconds": 1.0 + (n == 19), "cpu_seconds": 1.0} for n in range(20)}
-    >>> pace(blocks)["seconds, last over second tenth"], pace(blocks)["cpu_seconds, last over second tenth"]
+    >>> pace(blocks)["wall_ratio"], pace(blocks)["cpu_ratio"]
     (1.5, 1.0)
     """
     blocks = [measurements[key] for key in sorted(measurements)]
     size = len(blocks) // TENTHS
     found: dict[str, float] = {}
     if size == 0:
-        return {}
-    parts = {"all": blocks, "second tenth": blocks[size : 2 * size], "last tenth": blocks[-size:]}
-    for clock in ("seconds", "cpu_seconds"):
-        times = {
-            name: sum(block[clock] for block in part) / sum(block["tokens"] for block in part)
-            for name, part in parts.items()
-        }
-        found |= {f"{clock} per million tokens, {name}": 1e6 * time for name, time in times.items()}
-        found[f"{clock}, last over second tenth"] = times["last tenth"] / times["second tenth"]
+        return found
+    for name, clock in (("wall", "seconds"), ("cpu", "cpu_seconds")):
+        whole, early, late = (
+            1e6 * sum(block[clock] for block in part) / sum(block["tokens"] for block in part)
+            for part in (blocks, blocks[size : 2 * size], blocks[-size:])
+        )
+        found |= {f"{name}_us": whole, f"{name}_us_early": early, f"{name}_us_late": late}
+        found[f"{name}_ratio"] = late / early
     return found

@@ -54,6 +54,7 @@ def draw_stream(nll: Sequence[float], *, stretch: int, context: int) -> Figure:
     from itertools import accumulate
 
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     with style():
         figure = Figure()
@@ -62,8 +63,8 @@ def draw_stream(nll: Sequence[float], *, stretch: int, context: int) -> Figure:
         running = [total / (index + 1) for index, total in enumerate(accumulate(nll))]
         axes.plot(positions, nll, color=_color(SEP), linewidth=0.8, alpha=0.5, label=f"stretches of {stretch} tokens")
         axes.plot(positions, running, color=_color(SEP), label="mean so far")
-        if context < positions[-1] // 4:
-            axes.axvline(context, color="#62625d", linestyle=":", linewidth=1)
+        axes.axvline(context, color="#62625d", linestyle=":", linewidth=1, label="trained context")
+        axes.xaxis.set_major_formatter(EngFormatter())
         axes.set(xlabel="position in the text [tokens]", ylabel="negative log-likelihood\n[nats per token]")
         axes.legend(fontsize=9)
         return figure
