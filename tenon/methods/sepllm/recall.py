@@ -79,8 +79,8 @@ class RecallConfig:
     )  # fmt: skip
     """How each model is trained; its seed is that of the first."""
     full_steps: int = 1500
-    """Steps of the models with full attention, which learn the task later: no window tells them which pair is a
-    separator's own. They show that it can be learnt at all."""
+    """Steps of the models with full attention, which learn more slowly: no window tells them which pair is a
+    separator's own."""
     models: int = field(default=3, metadata={"identity": False})
     """Models per mask; each has its own weights at the start and its own training rows, the same under every mask. A
     run with fewer can be given again with more."""

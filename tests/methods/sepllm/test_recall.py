@@ -193,11 +193,15 @@ def judged(**shares: float) -> list[str]:
 
 
 def test_verdicts_say_what_was_found() -> None:
-    usual = {"full": 1.0, "sep": 0.97, "window": 0.06, "wide": 0.08, "interval": 0.5}
-    first, last = judged(**usual)
+    usual = {"full": 1.0, "sep": 1.0, "window": 0.06, "wide": 0.08, "interval": 0.93}
+    first, full, last = judged(**usual)
     assert "SepLLM carries what no window reaches" in first
+    assert "Full attention answers 100.0%" in full
     assert "separators are better than these" in last
-    assert "separators are not better" in judged(**usual | {"interval": 0.98})[-1]
+    assert "separators are not better" in judged(**usual | {"interval": 0.99})[-1]
     assert "does not carry" in judged(**usual | {"sep": 0.1})[0]
     assert "the task leaks" in judged(**usual | {"wide": 0.4})[0]
-    assert "has not learnt the task" in judged(**usual | {"full": 0.5, "sep": 0.5})[0]
+    assert "Uninformative: neither" in judged(**usual | {"full": 0.5, "sep": 0.5})[0]
+    _, full, interval = judged(**usual | {"full": 0.5, "interval": 0.5})
+    assert "under full attention have not learnt the task in 1500 steps" in full
+    assert "under fixed interval have not learnt the task in 400 steps" in interval
