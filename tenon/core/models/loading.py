@@ -110,14 +110,15 @@ def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> PreT
 
 
 def nano_names() -> list[str]:
-    """List the models that travel with the package, sorted."""
-    return sorted(folder.name for folder in NANO_FOLDER.glob("nano-*") if (folder / "model.safetensors").is_file())
+    """List the models that travel with the package, sorted; one of a family has the family's name before it."""
+    files = [*NANO_FOLDER.glob("nano-*/model.safetensors"), *NANO_FOLDER.glob("nano-*/*/model.safetensors")]
+    return sorted(file.parent.relative_to(NANO_FOLDER).as_posix() for file in files)
 
 
 def is_nano(name: str | Path) -> bool:
     """Say whether a name, or the path of a folder, is that of a nano model: reports write "nano" beside its figures."""
     folder = NANO_FOLDER / name if str(name) in nano_names() else Path(name).resolve()
-    return folder.parent == NANO_FOLDER and folder.name in nano_names()
+    return folder in [NANO_FOLDER / known for known in nano_names()]
 
 
 def weights_hash(source: str | Path | nn.Module) -> str:

@@ -15,11 +15,14 @@ __all__ = ["demo"]
 
 
 def demo(run: Run) -> Report:
-    """Stream text and solve word problems on nano-lm under each kind of cache; about half a minute on two cores."""
+    """Look at where attention goes, at what separators carry, and at text under each cache; under half a minute."""
     from tenon.core.models.loading import load_model, load_tokenizer
     from tenon.methods.sepllm.comparison import compare
     from tenon.methods.sepllm.contenders import EvalConfig
     from tenon.methods.sepllm.evaluate import needed_tokens, read_tokens
+    from tenon.methods.sepllm.observe import show_attention
+    from tenon.methods.sepllm.recall import RecallConfig, shipped_recall
+    from tenon.methods.sepllm.recall_tables import show_recall
     from tenon.tasks.text import PYTHON_DOCS
 
     model, tokenizer = load_model("nano-lm"), load_tokenizer("nano-lm")
@@ -29,16 +32,16 @@ def demo(run: Run) -> Report:
         stream_tokens=256,
         long_tokens=4096,
         long_equal_capacity=False,  # it alone would take longer than all the rest
-        problems=6,
-        batch_size=6,
-        max_new_tokens=80,
+        problems=0,
     )
     ids = read_tokens(tokenizer, PYTHON_DOCS, needed_tokens(config))
+    show_attention(run, model, tokenizer, ids[:1024].view(4, 256), model_name="nano-lm", text="Python's documentation")
+    show_recall(run, shipped_recall(), RecallConfig(models=1, sequences=200))
     compare(run, model, tokenizer, ids, config, model_name="nano-lm", text="Python's documentation")
-    run.note("A tour has time for a few stretches and problems only; `tenon sepllm eval` measures more.")
+    run.note("A tour has time for a few stretches only; `tenon sepllm eval`, `examples` and `recall` measure more.")
     return run.collect(
         CARD.title,
-        "A small language model streams text it has never seen and solves word problems: with all keys and values, "
-        "with SepLLM's, and with StreamingLLM's at the same memory.",
+        "Where a small language model's attention goes; what separators carry in models trained to use them; and text "
+        "that the model has never seen: with all keys and values, with SepLLM's, and with StreamingLLM's.",
         card=CARD,
     )

@@ -8,15 +8,19 @@ and many words, so its share of the visible pairs stands beside it, and `lift` i
 # No `from __future__ import annotations`: tests execute the shapes.
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tenon.core.models.attention import Switch
+from tenon.methods.sepllm.separators import resolve_separators
 
-__all__ = ["KINDS", "attention_by_kind", "mean_lift", "observe"]
+if TYPE_CHECKING:
+    from tenon.core.run import Run
+
+__all__ = ["KINDS", "attention_by_kind", "mean_lift", "observe", "show_attention"]
 
 KINDS = ("first tokens", "separators", "words")
 """Kinds of keys, in the order in which they are shown."""
@@ -73,6 +77,56 @@ def observe(
                 {"layer": layer, "kind": kind, "attention [%]": 100 * mass, "pairs [%]": 100 * pairs, "lift": lift}
             )
     return rows
+
+
+def show_attention(
+    run: "Run", model: Any, tokenizer: Any, ids: Int[Tensor, "batch seq"], *, model_name: str, text: str
+) -> list[dict[str, Any]]:
+    """Observe a model and put picture, table and verdict into a run's report.
+
+    Args:
+        run: Whose report.
+        model: As `observe`.
+        tokenizer: Where its separators are looked up.
+        ids: As `observe`.
+        model_name: Stands beside every figure.
+        text: What the text is, for the captions.
+
+    Returns:
+        The table's rows, one per kind of key: means over layers.
+    """
+    from tenon.methods.sepllm.pictures import draw_attention
+
+    is_sep = resolve_separators(tokenizer, "paper", vocab_size=model.config.get_text_config().vocab_size)[ids]
+    rows = observe(model, ids, is_sep)
+    run.figure(
+        "attention-by-kind",
+        draw_attention(rows),
+        f"Where {model_name}, as it is, attends to on {ids.numel()} tokens of {text}. Left: all attention to earlier "
+        "tokens. Right: above the dotted line a separator draws more attention than a word does.",
+        "Stacked bars of attention by kind of key, layer by layer; and a line of the ratio of separators to words.",
+    )
+    layers = len({row["layer"] for row in rows})
+    table = [
+        {
+            "kind": kind,
+            "attention [%]": sum(row["attention [%]"] for row in rows if row["kind"] == kind) / layers,
+            "pairs [%]": sum(row["pairs [%]"] for row in rows if row["kind"] == kind) / layers,
+            "lift": mean_lift(rows, kind),
+        }
+        for kind in KINDS
+    ]
+    run.table(
+        "attention-by-kind",
+        table,
+        f"{model_name} on {text}, mean over layers: attention to earlier tokens by kind, and the share of pairs of "
+        "query and key that this kind makes up. Lift: the ratio of the two, mean over layers.",
+    )
+    separators, words = mean_lift(rows, "separators"), mean_lift(rows, "words")
+    if separators is not None and words:
+        more = "more" if separators > words else "less"
+        run.note(f"Attention: to {model_name} a separator is worth {separators / words:.2f} words, {more} than one.")
+    return table
 
 
 def mean_lift(rows: Sequence[dict[str, Any]], kind: str) -> float | None:
