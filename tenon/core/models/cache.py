@@ -13,7 +13,16 @@ import torch
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import CacheLayerMixin
 
-__all__ = ["KVCache", "KVLayer", "cache_argument", "cache_bytes", "default_cache", "is_empty_default", "storage_bytes"]
+__all__ = [
+    "KVCache",
+    "KVLayer",
+    "cache_argument",
+    "cache_bytes",
+    "default_cache",
+    "default_layers",
+    "is_empty_default",
+    "storage_bytes",
+]
 
 
 class KVLayer(CacheLayerMixin):
@@ -71,6 +80,12 @@ def default_cache(model: torch.nn.Module) -> Cache:
     """Make the cache that transformers makes by itself: every key and value, as long as the text."""
     config: Any = model.config
     return DynamicCache(config=config)
+
+
+def default_layers(config: Any) -> list[Any]:
+    """Make the layers of the cache that transformers makes by itself: of every layer of a model, what it keeps."""
+    layers: list[Any] = DynamicCache(config=config).layers
+    return layers
 
 
 def is_empty_default(cache: Any) -> bool:

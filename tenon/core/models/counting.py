@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import nn
 
-from tenon.core.errors import ConfigError
+from tenon.core.errors import ConfigError, UnsupportedModelError
 from tenon.core.models.roles import Roles, roles_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def parameters_by_kind(model: nn.Module | PreTrainedConfig) -> dict[Kind, int]:
         model: A model, or a config (then the model is laid out without memory for its weights).
 
     Raises:
-        UnsupportedModelError: The architecture's parts are not known.
+        UnsupportedModelError: The architecture's parts are not known, or some layers are no attention (hybrid models).
     """
     roles = roles_of(model)
     if not isinstance(model, nn.Module):
@@ -74,7 +74,11 @@ def _kind(parameter: str, roles: Roles) -> Kind:
     norms = (roles.attention_norm, roles.mlp_norm, roles.query_norm, roles.key_norm)
     if module == roles.final_norm or inner in norms:
         return "norm"
-    assert inner.startswith((roles.attention + ".", roles.mlp + ".")), parameter
+    if not inner.startswith((roles.attention + ".", roles.mlp + ".")):
+        raise UnsupportedModelError(
+            f"{parameter} is neither of attention nor of an MLP; hybrid models are not counted, only those of "
+            "attention layers alone."
+        )
     return "attention" if inner.startswith(roles.attention + ".") else "mlp"
 
 
@@ -101,13 +105,18 @@ def flops_per_token(
         include_head: Whether the projection to the vocabulary, `d V`, counts; many papers leave it out.
 
     Raises:
-        UnsupportedModelError: The architecture's parts are not known.
+        UnsupportedModelError: The architecture's parts are not known, or some layers are no attention (hybrid models).
         ConfigError: `context` is smaller than 1, or `convention` is neither of the two.
     """
     if context < 1:
         raise ConfigError(f"context is {context}; it must be 1 token or more.")
     if convention not in ("causal", "square"):
         raise ConfigError(f"convention is {convention!r}; it must be 'causal' or 'square'.")
+    if unknown := set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}:
+        raise UnsupportedModelError(
+            f"{type(config).__name__} has layers of type {min(unknown)!r}; hybrid models are not counted, only those "
+            "of attention layers alone."
+        )
     shape = attention_shape(config)
     query_width, kv_width = shape.num_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim
     mlp_matrices = 2 if roles_of(config).gate is None else 3

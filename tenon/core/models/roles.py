@@ -111,6 +111,20 @@ ROLES: dict[str, Roles] = {
         up="mlp.dense_h_to_4h",
         down="mlp.dense_4h_to_h",
     ),
+    # A hybrid: most of its layers are convolutions, and only the others have the parts of attention.
+    "lfm2": replace(
+        _LLAMA,
+        final_norm="model.embedding_norm",
+        attention_norm="operator_norm",
+        query_norm="self_attn.q_layernorm",
+        key_norm="self_attn.k_layernorm",
+        output="self_attn.out_proj",
+        mlp_norm="ffn_norm",
+        mlp="feed_forward",
+        gate="feed_forward.w1",
+        up="feed_forward.w3",
+        down="feed_forward.w2",
+    ),
 }
 """The known architectures, by `config.model_type`."""
 

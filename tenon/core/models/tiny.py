@@ -15,10 +15,13 @@ from tenon.core.seeds import torch_generator
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-__all__ = ["ARCHITECTURES", "tiny_model", "tiny_tokenizer"]
+__all__ = ["ARCHITECTURES", "HYBRIDS", "tiny_model", "tiny_tokenizer"]
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "phi", "gpt_neox")
-"""The `model_type`s that `tiny_model` builds and `roles_of` knows."""
+"""The `model_type`s that `tiny_model` builds and `roles_of` knows, all of whose layers are attention."""
+
+HYBRIDS = ("lfm2",)
+"""Others of which only some layers are attention; a tiny one has 3, and the middle one attends."""
 
 _SPREAD = 0.2  # with 64 inputs, projections have a spread of 1.6: peaked attention and clearly different logits
 
@@ -39,19 +42,21 @@ def tiny_model(arch: str, *, seed: int = 0, **overrides: Any) -> PreTrainedModel
     well, so that a method which forgets one gives different logits.
 
     Args:
-        arch: One of `ARCHITECTURES`.
+        arch: One of `ARCHITECTURES` or `HYBRIDS`.
         seed: Equal seeds give equal weights, parameter by parameter: a further layer changes no other.
         overrides: Fields of the transformers config, such as `num_hidden_layers=3`.
 
     Raises:
-        UnsupportedModelError: `arch` is none of `ARCHITECTURES`.
+        UnsupportedModelError: `arch` is none of `ARCHITECTURES` and `HYBRIDS`.
         ConfigError: An override is no field of that architecture's config.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    if arch not in ARCHITECTURES:
-        raise UnsupportedModelError(f"There is no tiny {arch!r}; choose one of {', '.join(ARCHITECTURES)}.")
+    if arch not in (*ARCHITECTURES, *HYBRIDS):
+        raise UnsupportedModelError(
+            f"There is no tiny {arch!r}; choose one of {', '.join((*ARCHITECTURES, *HYBRIDS))}."
+        )
     fields: dict[str, Any] = {
         "hidden_size": 64,
         "intermediate_size": 128,
@@ -67,6 +72,8 @@ def tiny_model(arch: str, *, seed: int = 0, **overrides: Any) -> PreTrainedModel
         fields["num_key_value_heads"] = 2
     if arch in ("qwen3", "gemma"):  # their default head size does not follow the hidden size
         fields["head_dim"] = 16
+    if arch == "lfm2":
+        fields |= {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"]}
     if arch == "mistral":  # full attention, as in every Mistral since v0.2
         fields["sliding_window"] = None
 

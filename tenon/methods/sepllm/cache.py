@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tenon.core.errors import ConfigError, DataError, UnsupportedModelError
-from tenon.core.models.cache import KVCache, KVLayer
+from tenon.core.models.cache import KVCache, KVLayer, default_layers
 from tenon.methods.sepllm.config import LayerRule, SepConfig
 from tenon.methods.sepllm.rotary import rerotate
 from tenon.methods.sepllm.schedule import Plan, Schedule, schedule
@@ -23,7 +23,10 @@ from tenon.methods.sepllm.usage import Usage
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-__all__ = ["SepCache", "SepLayer", "layer_rules"]
+__all__ = ["SepCache", "SepLayer", "layer_kinds", "layer_rules"]
+
+UNTOUCHED = ("conv", "linear_attention", "mamba")
+"""Kinds of layers that keep no keys; SepLLM leaves them as they are."""
 
 
 class SepLayer(KVLayer):
@@ -165,9 +168,12 @@ def _in_store(states: Tensor, room: int) -> Tensor:
 class SepCache(KVCache):
     """A bounded (or separator-bounded) cache for one batch; reusable over turns, like any transformers cache.
 
+    Layers of a hybrid model that are no attention (convolutions, state spaces) keep what transformers keeps for them;
+    these states change in place, so an interrupted forward of a hybrid model leaves a cache that is of no use.
+
     Args:
         config: What is kept.
-        model_config: The config of the model it is for: number of layers, sliding windows.
+        model_config: The config of the model it is for: number of layers, their kinds, sliding windows.
 
     Raises:
         ConfigError: `config` names layers that the model has not.
@@ -181,12 +187,27 @@ class SepCache(KVCache):
         self.live: Sequence[bool] | None = None
         """Rows whose steps count; None: all. A row of a batch that has answered is still fed, until the last one
         has."""
-        super().__init__([SepLayer(rule) for rule in layer_rules(config, model_config)])
+        rules = layer_rules(config, model_config)
+        theirs = default_layers(model_config) if None in rules else [None] * len(rules)
+        super().__init__([other if rule is None else SepLayer(rule) for rule, other in zip(rules, theirs, strict=True)])
+
+    @property
+    def attention(self) -> list[SepLayer]:
+        """The layers of attention: all of them, but in a hybrid model."""
+        return [layer for layer in self.layers if isinstance(layer, SepLayer)]
 
     @property
     def rules(self) -> list[LayerRule]:
-        """The rule of each layer."""
-        return [layer.rule for layer in self.layers]
+        """The rule of each layer of attention."""
+        return [layer.rule for layer in self.attention]
+
+    def by_layer(self, plans: dict[LayerRule, Plan]) -> list[Plan | None]:
+        """Give the plan of each layer; None where a layer is no attention."""
+        return [plans[layer.rule] if isinstance(layer, SepLayer) else None for layer in self.layers]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Give the columns fed so far, pads included [tokens]."""
+        return self.attention[0].get_seq_length()
 
     @property
     def batch(self) -> int | None:
@@ -236,13 +257,13 @@ class SepCache(KVCache):
             self.schedules = {rule: schedule(rule, batch, is_sep.device) for rule in self.rules}
         none = torch.zeros_like(is_sep)
         plans = {rule: each.plan(is_sep if rule.separators else none, is_real) for rule, each in self.schedules.items()}
-        for layer in self.layers:
+        for layer in self.attention:
             layer.plan, layer.inv_freq = plans[layer.rule], inv_freq
         return plans
 
     def commit(self, plans: dict[LayerRule, Plan], is_real: Bool[Tensor, "batch columns"] | None) -> None:
         """Make a forward that every layer has carried out the state."""
-        for layer in self.layers:
+        for layer in self.attention:
             layer.commit()
         counts = None if is_real is None else is_real.sum(1).tolist()
         if self.live is not None:
@@ -264,7 +285,10 @@ class SepCache(KVCache):
     def reorder_cache(self, beam_idx: Int[Tensor, " rows"]) -> None:
         """Let row `i` go on from what row `beam_idx[i]` was."""
         for layer in self.layers:
-            layer.select(beam_idx)
+            if isinstance(layer, SepLayer):
+                layer.select(beam_idx)
+            else:
+                layer.reorder_cache(beam_idx)
         self.usage.reorder(beam_idx.tolist())
         for each in self.schedules.values():
             each.reorder(beam_idx.to(each.tokens.device))
@@ -291,31 +315,27 @@ class SepCache(KVCache):
             )
 
 
-def layer_rules(config: SepConfig, model_config: PreTrainedConfig) -> list[LayerRule]:
+def layer_rules(config: SepConfig, model_config: PreTrainedConfig) -> list[LayerRule | None]:
     """Give the rule of each layer of a model: full layers see everything, sliding layers stay as they are.
 
     In a cache with in-cache positions smaller than the sliding window nothing is ever out of the window, so there a
-    sliding layer is like any other.
+    sliding layer is like any other. A layer of a hybrid model that is no attention has no rule.
 
     Raises:
-        ConfigError: `config` names layers that the model has not.
-        UnsupportedModelError: Every layer slides, or a layer is of a kind that keeps no keys.
+        ConfigError: `config` names layers that the model has not, or sizes for another number of layers.
+        UnsupportedModelError: No layer attends to everything, or a layer is of a kind that is not known.
     """
     text = model_config.get_text_config()
-    num_layers = text.num_hidden_layers
-    sliding = getattr(text, "sliding_window", None)
-    kinds = (
-        getattr(text, "layer_types", None)
-        or ["full_attention" if sliding is None else "sliding_attention"] * num_layers
-    )
-    if unknown := sorted(set(kinds) - {"full_attention", "sliding_attention"}):
+    num_layers, sliding = text.num_hidden_layers, getattr(text, "sliding_window", None)
+    kinds = list(layer_kinds(model_config))
+    if unknown := sorted(set(kinds) - {"full_attention", "sliding_attention", *UNTOUCHED}):
         raise UnsupportedModelError(
             f"{type(text).__name__} has layers of type {unknown[0]!r}, which SepLLM does not know."
         )
     rules = config.rules(num_layers)
     is_within = sliding is not None and all(rule.capacity is not None and rule.capacity < sliding for rule in rules)
     if config.positions == "cache" and is_within:
-        kinds = ["full_attention"] * num_layers
+        kinds = ["full_attention" if kind == "sliding_attention" else kind for kind in kinds]
     if "full_attention" not in kinds:
         raise UnsupportedModelError(
             f"Every layer of {type(text).__name__} has a sliding window of {sliding} tokens, so it drops distant "
@@ -328,7 +348,18 @@ def layer_rules(config: SepConfig, model_config: PreTrainedConfig) -> list[Layer
             "positions='cache' the capacity must be smaller than the window."
         )
     slides = LayerRule(init=0, window=sliding, separators=False)
-    return [slides if kind == "sliding_attention" else rule for kind, rule in zip(kinds, rules, strict=True)]
+    return [
+        None if kind in UNTOUCHED else slides if kind == "sliding_attention" else rule
+        for kind, rule in zip(kinds, rules, strict=True)
+    ]
+
+
+def layer_kinds(model_config: PreTrainedConfig) -> list[str]:
+    """Give the kind of each layer, in transformers' words."""
+    text = model_config.get_text_config()
+    sliding = getattr(text, "sliding_window", None)
+    usual = "full_attention" if sliding is None else "sliding_attention"
+    return list(getattr(text, "layer_types", None) or [usual] * text.num_hidden_layers)
 
 
 def _gather(states: Float[Tensor, "batch heads keys dim"], index: Int[Tensor, "batch kept"]) -> Tensor:

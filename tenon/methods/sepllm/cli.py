@@ -17,6 +17,7 @@ from tenon.methods.sepllm.cli_train import ablate_command, train_command
 
 if TYPE_CHECKING:
     from tenon.methods.sepllm.config import SepConfig
+    from tenon.methods.sepllm.model import Applied
 
 __all__ = ["app"]
 
@@ -65,7 +66,8 @@ def stream(
     settings = _settings(preset, config, sets)
     network, tokenizer = load_model(model, dtype=dtype, device=device), load_tokenizer(model)
     ids = _ids(tokenizer, text, tokens)
-    apply_sepllm(network, tokenizer, settings).remove()  # what cannot work must not leave a run behind
+    with apply_sepllm(network, tokenizer, settings) as applied:  # what cannot work must not leave a run behind
+        _tell(applied)
     with Run.open(out, config=settings, command=given(), identity=identity_of(network, ids)) as run:
         score = stream_perplexity(network, tokenizer, settings, ids, run=run)
         result = {"model": model, "text": Path(text).name, "tokens": len(ids), **summary(score)}
@@ -138,6 +140,7 @@ def generate(
     seed_everything(seed or 0)
     draw: dict[str, Any] = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
     with apply_sepllm(network, tokenizer, settings) as applied, torch.inference_mode():
+        _tell(applied)
         cache = applied.new_cache()
         ids = network.generate(
             **read,
@@ -193,6 +196,13 @@ def density(
     lines = [f"{name:>12} {count}" for name, count in list(shown.items())[:20]]
     summary = f"{result['density']:.2%} of {len(ids)} tokens are separators ({len(found)} ids of {len(reader)})"
     emit(result, as_json=as_json, text="\n".join([summary, *lines]))
+
+
+def _tell(applied: Applied) -> None:
+    """Say which layers stay as they are."""
+    if applied.untouched:
+        kinds = ", ".join(f"{layer} ({kind})" for layer, kind in applied.untouched.items())
+        say(f"SepLLM leaves these layers as they are: {kinds}.")
 
 
 def _settings(preset: str | None, config: Path | None, sets: list[str] | None) -> SepConfig:

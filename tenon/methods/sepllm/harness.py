@@ -120,7 +120,7 @@ def evaluate_tasks(
     manager = check_tasks(specs)
     length = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**20)
     # Where layers follow several rules, no one window keeps as much in each of them.
-    is_even = config.sep.capacity is not None or len(set(layer_rules(config.sep, model.config))) == 1
+    is_even = config.sep.capacity is not None or len(set(layer_rules(config.sep, model.config)) - {None}) == 1
     pairs = [(spec, name) for spec in specs for name in (CONTENDERS if is_even else CONTENDERS[:-1])]
     for spec, name in run.track(pairs, "lm-eval", name="harness", key=lambda pair: _key(*pair)):
         kept = next((row["keys"] for row in run.rows("harness") if row["key"] == _key(spec, SEP)), None)

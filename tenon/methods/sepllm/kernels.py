@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,14 +29,19 @@ WORTH = 2
 class Masks:
     """The masks of one forward, layer by layer; layers of one rule share one."""
 
-    def __init__(self, plans: list[Plan], kernel: str) -> None:
+    def __init__(self, plans: Sequence[Plan | None], kernel: str) -> None:
         self._plans, self._kernel = plans, kernel
         self._built: dict[tuple[int, torch.dtype, torch.device], Tensor | None] = {}
         self._gathered: dict[int, Gathered] = {}
 
+    def _plan(self, layer: int) -> Plan:
+        plan = self._plans[layer]
+        assert plan is not None, f"layer {layer} was said to be no attention"
+        return plan
+
     def whole(self, layer: int) -> Whole | None:
         """Give what a kernel needs that makes no mask of all pairs, where one is to compute this layer."""
-        plan = self._plans[layer]
+        plan = self._plan(layer)
         if plan.whole is None or self._kernel == "dense":
             return None
         is_worth_it = plan.columns >= WORTH * plan.whole.window
@@ -43,7 +49,7 @@ class Masks:
 
     def gathered(self, layer: int, query: Tensor, dropout: float) -> Gathered | None:
         """Give what FlexAttention needs, where it is asked for and can compute this layer; if it cannot, say so."""
-        plan = self._plans[layer]
+        plan = self._plan(layer)
         if self._kernel != "flex" or plan.whole is None:
             return None
         if (reason := obstacle(query, dropout)) is not None:
@@ -55,7 +61,7 @@ class Masks:
 
     def of(self, layer: int, dtype: torch.dtype, device: torch.device) -> Tensor | None:
         """Give a layer's mask as what is added to its scores [B or 1, 1, Q, keys]; None where everything is seen."""
-        plan = self._plans[layer]
+        plan = self._plan(layer)
         key = (id(plan), dtype, device)
         if key not in self._built:
             self._built[key] = _additive(plan.build_mask(), dtype, device)

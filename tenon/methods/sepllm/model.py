@@ -22,7 +22,7 @@ from tenon.core.models.attention import Switch, register
 from tenon.core.models.cache import cache_argument, is_empty_default
 from tenon.core.models.roles import roles_of
 from tenon.methods.sepllm import saved
-from tenon.methods.sepllm.cache import SepCache, layer_rules
+from tenon.methods.sepllm.cache import SepCache, layer_kinds, layer_rules
 from tenon.methods.sepllm.config import SepConfig, single
 from tenon.methods.sepllm.kernels import ATTENTION, Masks, attend
 from tenon.methods.sepllm.mask import ranks, spaced, within
@@ -94,8 +94,16 @@ class Applied:
             match=config.match,
         ).to(model.device)
         self.inv_freq = _frequencies(model.get_submodule(roles.rotary)) if config.positions == "cache" else None
-        self.rules = layer_rules(config, model.config)
-        """What each layer sees and keeps."""
+        by_layer = layer_rules(config, model.config)
+        self.rules = [rule for rule in by_layer if rule is not None]
+        """What each layer of attention sees and keeps."""
+        self.untouched = {
+            layer: kind
+            for layer, (kind, rule) in enumerate(zip(layer_kinds(model.config), by_layer, strict=True))
+            if rule is None or (kind == "sliding_attention" and not rule.separators)
+        }
+        """Layers that stay as they are, and their kinds: those that slide, and in a hybrid model those that are no
+        attention."""
         saved.check(model.config, config, self.separators)
         self._has_warned = False
         self._watched: list[tuple[int, Tensor]] | None = None
@@ -310,7 +318,7 @@ class Applied:
             with self._switch.handed_over():
                 output = self._forward(**kwargs)
         else:
-            output = self._forward(**kwargs, sepllm=Masks([plans[rule] for rule in cache.rules], self.config.kernel))
+            output = self._forward(**kwargs, sepllm=Masks(cache.by_layer(plans), self.config.kernel))
         if kwargs[self._cache_name] is not None:
             cache.commit(plans, is_real)
         return output

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from tenon.core.errors import DataError
+from tenon.core.errors import DataError, UnsupportedModelError
 from tenon.methods.sepllm.schedule import BoundedSchedule, Slots, schedule
 
 if TYPE_CHECKING:
@@ -19,9 +19,18 @@ __all__ = ["restore", "snapshot"]
 
 
 def snapshot(cache: SepCache) -> bytes:
-    """Give keys, values, bookkeeping and usage of a cache, in safetensors format."""
+    """Give keys, values, bookkeeping and usage of a cache, in safetensors format.
+
+    Raises:
+        UnsupportedModelError: The model is a hybrid: what its other layers keep is transformers' own.
+    """
     from safetensors.torch import save
 
+    if len(cache.attention) < len(cache.layers):
+        raise UnsupportedModelError(
+            "The cache of a hybrid model cannot be written: layers that are no attention keep states of their own. Use "
+            "stream_perplexity without a run, which cannot be resumed."
+        )
     tensors: dict[str, Tensor] = {}
     for index, layer in enumerate(cache.layers):
         if layer.keys is not None:

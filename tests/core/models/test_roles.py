@@ -11,8 +11,9 @@ from torch import nn
 
 from tenon.core.config import field_docs
 from tenon.core.errors import UnsupportedModelError
+from tenon.core.models.counting import flops_per_token, parameters_by_kind
 from tenon.core.models.roles import ROLES, Roles, roles_of
-from tenon.core.models.tiny import ARCHITECTURES, tiny_model
+from tenon.core.models.tiny import ARCHITECTURES, HYBRIDS, tiny_model
 
 # hidden 64, 4 heads of 16, 2 key/value heads, MLP 128, vocabulary 128; Linear weights are (out, in)
 WEIGHT_SHAPES = {
@@ -36,7 +37,23 @@ OF_THE_MODEL = ("backbone", "embedding", "layers", "rotary", "final_norm", "head
 
 
 def test_the_table_covers_the_tiny_models() -> None:
-    assert set(ROLES) == set(ARCHITECTURES)
+    assert set(ROLES) == {*ARCHITECTURES, *HYBRIDS}
+
+
+@pytest.mark.parametrize("arch", HYBRIDS)
+def test_names_of_a_hybrid_lead_somewhere_in_its_layers_of_attention(arch: str) -> None:
+    model = tiny_model(arch)
+    roles = roles_of(model)
+    layers = model.get_submodule(roles.layers)
+    attends = [layer for layer, kind in zip(layers, model.config.layer_types, strict=True) if kind == "full_attention"]
+    assert 0 < len(attends) < len(layers)
+    for role, name in dataclasses.asdict(roles).items():
+        for root in [model] if role in OF_THE_MODEL else attends:
+            if name is not None:
+                root.get_submodule(name)
+    for count in (lambda: parameters_by_kind(model), lambda: flops_per_token(model.config, 8)):
+        with pytest.raises(UnsupportedModelError, match="hybrid models are not counted"):
+            count()
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

@@ -15,6 +15,7 @@ from tenon.methods.sepllm.config import SepConfig
 from tenon.methods.sepllm.mask import sep_mask
 from tenon.methods.sepllm.model import apply_sepllm
 from tenon.methods.sepllm.reference import simulate
+from tenon.methods.sepllm.snapshot import snapshot
 
 EQ1 = SepConfig(init=3, window=6)
 STREAM = SepConfig(init=2, sep_capacity=4, local=6, capacity=17, prefill="stream", positions="cache")
@@ -476,3 +477,36 @@ def test_9_no_separator_in_the_first_4096_tokens_warns_once(tiny: Any, tokenizer
         logits(model, text(512, rows=9))  # one in eight: nothing to say
     with apply_sepllm(model, None, SepConfig(separators="none", window=6)):
         logits(model, letters.repeat(3, 1))  # StreamingLLM has none
+
+
+def test_9_layers_of_a_hybrid_that_are_no_attention_stay_as_they_are(
+    tokenizer: Any, text: Any, feed: Any, off: Any
+) -> None:
+    """Convolutions keep their states; the layer of attention follows eq. (1), and a bounded cache frees memory."""
+    model, ids = tiny_model("lfm2"), text(60)
+    plain = logits(model, ids)
+    with apply_sepllm(model, tokenizer, SepConfig(window=60)):
+        assert off(logits(model, ids), plain) < 1e-5
+    with apply_sepllm(model, tokenizer, EQ1) as applied:
+        assert applied.untouched == {0: "conv", 2: "conv"}
+        masked = logits(model, ids, use_cache=False)
+        mask = sep_mask(applied.separators[ids], init=3, window=6)
+        for sizes in [(60,), (15, 1), (1,)]:
+            assert off(feed(model, ids, applied.new_cache(), sizes), masked) < 1e-5
+        two = model.generate(ids[:, :20], max_new_tokens=9, do_sample=False, eos_token_id=None)
+        assert two.shape == (1, 29)
+    explicit = {"attention_mask": torch.zeros(mask.shape).masked_fill(~mask, -1e9)[:, None]}
+    hook = model.model.layers[1].self_attn.register_forward_pre_hook(
+        lambda _, args, kwargs: (args, kwargs | explicit), with_kwargs=True
+    )
+    by_hand = logits(model, ids)
+    hook.remove()
+    assert off(masked, by_hand) < 1e-5
+    assert off(masked, plain) > 1e-3
+    with apply_sepllm(model, tokenizer, STREAM) as applied:
+        cache = applied.new_cache()
+        whole = feed(model, ids, cache, (60,))
+        assert off(feed(model, ids, applied.new_cache(), (1,)), whole) < 1e-5
+        assert cache.attention[0].width <= 17
+        with pytest.raises(UnsupportedModelError, match="hybrid model cannot be written"):
+            snapshot(cache)
