@@ -15,6 +15,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read once, at import
 ANSWERS = os.fdopen(os.dup(1), "w")  # stdout is for answers alone; whatever libraries print goes to stderr
 os.dup2(2, 1)
 
+# Below, since they print and look at the hub while they are imported: E402 is silenced for that.
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
@@ -171,7 +172,7 @@ def main() -> None:
         request = json.loads(line)
         try:
             answer = {"answer": getattr(worker, request.pop("do"))(**request)}
-        except Exception:
+        except Exception:  # whatever it was, the parent is told and stops with it; a dead worker would leave it waiting
             answer = {"error": traceback.format_exc()}
         print(json.dumps(answer), file=ANSWERS, flush=True)
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from tenon.core.errors import ConfigError, DataError, UnsupportedModelError
 from tenon.core.models.cache import KVCache, KVLayer, default_layers
 from tenon.methods.sepllm.config import LayerRule, SepConfig
+from tenon.methods.sepllm.plan import Plan
 from tenon.methods.sepllm.rotary import rerotate
-from tenon.methods.sepllm.schedule import Plan, Schedule, schedule
+from tenon.methods.sepllm.schedule import Schedule, schedule
 from tenon.methods.sepllm.usage import Usage
 
 if TYPE_CHECKING:

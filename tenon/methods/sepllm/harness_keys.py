@@ -64,11 +64,10 @@ class Keys:
         if applied.config.prefill == "stream":
             self.unmeasured += 1
             return
-        cache, tokens = applied.new_cache(), len(ids)
-        is_sep = applied.separators[torch.tensor(ids, device=applied.separators.device)][None]
-        is_sep = applied.kept(is_sep)
+        tokens = len(ids)
+        is_sep = applied.kept(applied.separators[torch.tensor(ids, device=applied.separators.device)][None])
         triangle = tokens * (tokens + 1) // 2
-        for rule, layers in Counter(cache.rules).items():
+        for rule, layers in Counter(applied.rules).items():
             seen = triangle if rule.prefill == "dense" else int(visible_counts(is_sep, rule).sum())
             self.pairs, self.causal_pairs = self.pairs + layers * seen, self.causal_pairs + layers * triangle
 

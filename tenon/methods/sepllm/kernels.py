@@ -15,7 +15,7 @@ from tenon.core.models.attention import sdpa
 from tenon.methods.sepllm.compact import compact_attention
 from tenon.methods.sepllm.flex import Gathered, flex_attention, gather_blocks, obstacle
 from tenon.methods.sepllm.mask import Whole
-from tenon.methods.sepllm.schedule import Plan
+from tenon.methods.sepllm.plan import Plan
 
 __all__ = ["ATTENTION", "Masks", "attend"]
 

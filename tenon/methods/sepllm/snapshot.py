@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from tenon.core.errors import DataError, UnsupportedModelError
-from tenon.methods.sepllm.schedule import BoundedSchedule, Slots, schedule
+from tenon.methods.sepllm.plan import Slots
+from tenon.methods.sepllm.schedule import BoundedSchedule, schedule
 
 if TYPE_CHECKING:
     from tenon.methods.sepllm.cache import SepCache

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tenon.methods.sepllm.config import SepConfig, Size
-from tenon.methods.sepllm.schedule import BoundedSchedule, Plan, Schedule
+from tenon.methods.sepllm.plan import Plan
+from tenon.methods.sepllm.schedule import BoundedSchedule, Schedule
 
 __all__ = ["Usage"]
 
