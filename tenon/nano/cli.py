@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Seed, Sets, emit, given, with_seed
+from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Preset, Seed, Sets, emit, given, with_seed
 
 app = typer.Typer(no_args_is_help=True)
 train_app = typer.Typer(no_args_is_help=True, help="Train a nano model from nothing by its recipe.")
@@ -167,6 +167,36 @@ def held_out_command(
     lines = [json.dumps({"key": book.key, "title": book.facts.get("title"), "text": book.text}) for book in kept]
     write_atomic(out, "\n".join(lines) + "\n")
     emit({"books": len(kept), "file": str(out)}, as_json=as_json)
+
+
+@app.command("read")
+def read_command(
+    books: Books,
+    gsm8k: Annotated[Path, typer.Option(help="GSM8K's train.jsonl.")],
+    preset: Preset = "post",
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("runs/nano-reading.jsonl"),
+    as_json: Json = False,
+) -> None:
+    """Write a mixture of books, word problems and chats as text, one training row a line: to train nano-lm on with it.
+
+    Example: tenon nano read --books data/books --gsm8k data/gsm8k/train.jsonl --set seed=3
+    """
+    import json
+
+    from tenon.core.config import load
+    from tenon.core.files import write_atomic
+    from tenon.core.models.loading import load_tokenizer
+    from tenon.nano.mixture import READINGS, Mixture, MixtureConfig, split_books, split_gsm8k
+
+    settings = load(MixtureConfig, presets=READINGS, preset=preset, file=config, sets=with_seed(sets, seed))
+    tokenizer: Any = load_tokenizer("nano-lm")
+    mixture = Mixture(settings, tokenizer, books=split_books(books)[0], gsm8k=split_gsm8k(gsm8k)[0])
+    lines = [json.dumps({"text": text}) for text in mixture.texts()]
+    write_atomic(out, "\n".join(lines) + "\n")
+    emit({"rows": len(lines), "tokens": settings.steps * settings.step_tokens, "file": str(out)}, as_json=as_json)
 
 
 def fingerprint(path: Path) -> str:

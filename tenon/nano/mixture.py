@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HELD_OUT_EVERY",
+    "READINGS",
     "Mixture",
     "MixtureConfig",
     "Phase",
@@ -126,6 +127,17 @@ class MixtureConfig:
         return self.phases[-1]
 
 
+READINGS = {
+    # For training nano-lm on, in any way: long rows, mostly chats, most of them with a first problem that the others
+    # need, so that it pays to remember.
+    "post": MixtureConfig(
+        phases=(Phase(steps=300, problems=0.8, books=0.12, gsm8k=0.04, tools=0.04, context=1024),),
+        episodes=0.7,
+        seed=2,
+    ),
+}
+
+
 def split_books(folder: Path) -> tuple[list[Document], list[Document]]:
     """Read `train.jsonl.xz` of a books folder as (training books, books held out of training)."""
     books = list(read_documents(folder / "train.jsonl.xz" if folder.is_dir() else folder))
@@ -204,6 +216,12 @@ class Mixture:
             spans = chat_spans(row, assistant=self.assistant, end=self.end) if learns_answers else [(0, len(row))]
             labels.append(mask_labels(row, spans))
         return ids, labels
+
+    def texts(self) -> Iterator[str]:
+        """Give every row as text, special tokens written out, the begin token that opens it left to a tokenizer."""
+        for step in range(self.config.steps):
+            for row in self.rows(step)[0]:
+                yield str(self.tokenizer.decode(row[1:], skip_special_tokens=False))
 
     def _kind(self, phase: Phase, point: float) -> str:
         for name in self.sources:

@@ -37,6 +37,12 @@ def test_a_step_is_a_function_of_its_number() -> None:
     assert first.rows(7) != first.rows(8)
 
 
+def test_rows_written_as_text_are_read_back_token_by_token() -> None:
+    reading = mixture(Phase(steps=4, context=512))
+    rows = [row for step in range(4) for row in reading.rows(step)[0]]
+    assert [TOKENIZER(text)["input_ids"] for text in reading.texts()] == rows
+
+
 def test_rows_grow_with_the_phases_and_hold_the_tokens_of_a_step() -> None:
     reading = mixture()
     for step, length in ((0, 128), (31, 128), (32, 512), (39, 512)):

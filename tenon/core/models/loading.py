@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     import torch
     from torch import nn
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["is_nano", "load_model", "load_tokenizer", "nano_names", "weights_hash"]
+__all__ = ["is_nano", "load_config", "load_model", "load_tokenizer", "nano_names", "weights_hash"]
 
 NANO_FOLDER = Path(__file__).parents[2] / "nano"
 
@@ -58,7 +58,7 @@ def load_model(
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -70,11 +70,8 @@ def load_model(
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
 
+    load_config(name, trust_remote_code=trust_remote_code)
     place = _locate(name)
-    try:
-        AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        _refuse(name, error)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(place, output_loading_info=True, **options)
     except ValueError as error:  # a known architecture, and no causal language model: T5, CLIP, Whisper
@@ -93,6 +90,20 @@ def load_model(
             "is it the checkpoint of another architecture, or an incomplete download?"
         )
     return cast("PreTrainedModel", model.eval())
+
+
+def load_config(name: str | Path, *, trust_remote_code: bool = False) -> PreTrainedConfig:
+    """Load the config of a model alone, without its weights; names are those of `load_model`.
+
+    Raises:
+        DataError: There is no such model.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(_locate(name), trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        _refuse(name, error)
 
 
 def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:

@@ -11,7 +11,7 @@ import typer
 
 from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Preset, Seed, Sets, emit, given, say
 from tenon.methods.sepllm.cli_compare import Model, Results, Text, eval_command, identity_of, sizes_command
-from tenon.methods.sepllm.cli_examples import examples_command
+from tenon.methods.sepllm.cli_examples import examples_command, trained_command
 from tenon.methods.sepllm.cli_recall import recall_command
 from tenon.methods.sepllm.cli_train import ablate_command, train_command
 
@@ -25,6 +25,7 @@ app = typer.Typer(no_args_is_help=True)
 app.command("eval")(eval_command)
 app.command("sizes")(sizes_command)
 app.command("examples")(examples_command)
+app.command("trained")(trained_command)
 app.command("recall")(recall_command)
 app.command("train")(train_command)
 app.command("ablate")(ablate_command)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tenon.core.run import Run
     from tenon.tasks.math.problem import Problem
 
-__all__ = ["BARE", "FIXED", "SAME", "ExamplesConfig", "evaluate_examples", "examples_verdicts"]
+__all__ = ["BARE", "FIXED", "SAME", "ExamplesConfig", "Questions", "evaluate_examples", "examples_verdicts", "points"]
 
 BARE = f"{FULL}, no examples"
 SAME = "StreamingLLM, same window"
@@ -33,13 +33,9 @@ FIXED = "fixed interval, same share"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExamplesConfig:
-    """Which rules answer how many questions after how many examples."""
+class Questions:
+    """How many questions are asked, after how many examples."""
 
-    sep: SepConfig = field(default_factory=lambda: SepConfig(init=4))
-    """What counts as a separator, and how many first tokens are kept; the window comes from `windows`."""
-    windows: tuple[int, ...] = (64,)
-    """Nearest tokens seen; small enough that the examples leave it [tokens]."""
     problems: int = 200
     """Questions, each the last of an episode of its own."""
     shots: int = 3
@@ -52,6 +48,29 @@ class ExamplesConfig:
     """Names the draw of episodes and of the bootstrap."""
 
     def __post_init__(self) -> None:
+        for name in ("problems", "shots", "max_new_tokens", "batch_size"):
+            require(getattr(self, name) >= 1, self, name, "1 or more")
+
+    def asked(self, tokenizer: Any) -> tuple[list[Problem], list[str], list[str]]:
+        """Give the questions, their prompts behind the solved examples, and their prompts without any."""
+        draw = derive(self.seed, "sepllm", "examples")
+        episodes = [generate_episode(draw, "test", index, count=self.shots + 1) for index in range(self.problems)]
+        problems = [episode[-1] for episode in episodes]
+        prompts = [chat_prompt(tokenizer, episode[-1], episode[:-1]) for episode in episodes]
+        return problems, prompts, [chat_prompt(tokenizer, problem) for problem in problems]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamplesConfig(Questions):
+    """Which rules answer them."""
+
+    sep: SepConfig = field(default_factory=lambda: SepConfig(init=4))
+    """What counts as a separator, and how many first tokens are kept; the window comes from `windows`."""
+    windows: tuple[int, ...] = (64,)
+    """Nearest tokens seen; small enough that the examples leave it [tokens]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         require(len(set(self.windows)) == len(self.windows) >= 1, self, "windows", "one window or more, each once")
         require(all(window >= 1 for window in self.windows), self, "windows", "1 or more each: the query counts")
         require(self.sep.has_separators, self, "sep", "a SepConfig with separators; StreamingLLM is beside it anyway")
@@ -60,8 +79,6 @@ class ExamplesConfig:
                 f"ExamplesConfig.sep has interval={self.sep.interval} and capacity={self.sep.capacity}; leave both "
                 "out: the control makes its own interval, and separators are kept without bound."
             )
-        for name in ("problems", "shots", "max_new_tokens", "batch_size"):
-            require(getattr(self, name) >= 1, self, name, "1 or more")
 
 
 def evaluate_examples(run: Run, model: Any, tokenizer: Any, config: ExamplesConfig) -> list[dict[str, Any]]:
@@ -77,13 +94,7 @@ def evaluate_examples(run: Run, model: Any, tokenizer: Any, config: ExamplesConf
         One row per rule and window: accuracy with its Wilson interval, the difference to SepLLM at that window and to
         full attention, paired over questions, mean tokens in the cache, and the share of all keys attended to.
     """
-    episodes = [
-        generate_episode(derive(config.seed, "sepllm", "examples"), "test", index, count=config.shots + 1)
-        for index in range(config.problems)
-    ]
-    problems = [episode[-1] for episode in episodes]
-    prompts = [chat_prompt(tokenizer, episode[-1], episode[:-1]) for episode in episodes]
-    bare = [chat_prompt(tokenizer, problem) for problem in problems]
+    problems, prompts, bare = config.asked(tokenizer)
     everything = replace(config.sep, window=int(model.config.max_position_embeddings))
     work = _Work(run, model, tokenizer, config, problems)
     work.answer(FULL, everything, prompts)
@@ -152,19 +163,19 @@ def examples_verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         at = {row["method"]: row for row in rows if row["window"] == window}
         sep, strm = at[SEP], at[STRM_MEAN]
         losers = (
-            f"full attention without the examples loses {_points(bare, 'minus full', 'full')} and StreamingLLM at "
-            f"equal mean cache {_points(strm, 'minus full', 'full')} against full attention"
+            f"full attention without the examples loses {points(bare, 'minus full', 'full')} and StreamingLLM at "
+            f"equal mean cache {points(strm, 'minus full', 'full')} against full attention"
         )
         if bare["full high"] >= 0 or strm["full high"] >= 0:
             found.append(f"Window {window}: uninformative, since not both controls lose: {losers}.")
             continue
-        share = f"SepLLM, at {sep['share of keys [%]']:.0f} % of the keys, is {_points(sep, 'minus full', 'full')} off"
+        share = f"SepLLM, at {sep['share of keys [%]']:.0f} % of the keys, is {points(sep, 'minus full', 'full')} off"
         if strm["difference low"] <= 0 <= strm["difference high"]:
             against = "cannot be told from StreamingLLM at equal mean cache"
         else:
             is_better = strm["difference high"] < 0
             against = f"is {'better' if is_better else 'worse'} than StreamingLLM at equal mean cache"
-        difference = _points(strm, "minus SepLLM", "difference")
+        difference = points(strm, "minus SepLLM", "difference")
         found.append(
             f"Window {window}: informative, since {losers}. {share}, and {against} (StreamingLLM minus SepLLM "
             f"{difference})."
@@ -172,7 +183,8 @@ def examples_verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def _points(row: Mapping[str, Any], name: str, ends: str) -> str:
+def points(row: Mapping[str, Any], name: str, ends: str) -> str:
+    """Give a difference of accuracies in points of a hundred, with its interval."""
     low, high = 100 * row[f"{ends} low"], 100 * row[f"{ends} high"]
     return f"{100 * row[name]:+.1f} points [{low:+.1f}, {high:+.1f}]"
 

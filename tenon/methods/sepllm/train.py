@@ -254,8 +254,17 @@ TRAIN_PRESETS: dict[str, TrainSettings] = {
     "small": TrainSettings(
         sep=SepConfig(window=64),  # [ours]
         train=TrainConfig(
-            steps=500, batch_size=8, learning_rate=4e-3, warmup_steps=30, precision="bf16", save_every=100,  # [ours]
+            steps=500, batch_size=8, learning_rate=2e-3, warmup_steps=30, precision="bf16", save_every=100,  # [ours]
             device="cpu",  # [ours]
         ),
+    ),
+    # nano-lm trained on for minutes: `--model nano-lm --text runs/nano-reading.jsonl`, which `tenon nano read` writes.
+    "nano-post": TrainSettings(
+        sep=SepConfig(init=4, window=32),  # [ours] solved examples have left it
+        train=TrainConfig(
+            steps=300, batch_size=4, learning_rate=5e-4, warmup_steps=20, precision="bf16", save_every=100,  # [ours]
+            device="cpu",  # [ours]
+        ),
+        row=1024,  # [ours] the rows of that reading
     ),
 }  # fmt: skip
