@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
+from tenon.core.ranks import is_main
+
 __all__ = ["Advance", "progress"]
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -30,7 +32,9 @@ def progress(label: str, total: int | None, *, stream: TextIO | None = None) -> 
         stream: Where to write; None is standard error.
     """
     stream = stream or sys.stderr
-    if stream.isatty():
+    if not is_main():
+        yield lambda count=1: None
+    elif stream.isatty():
         yield from _bar(label, total, stream)
     else:
         yield from _lines(label, total, stream)

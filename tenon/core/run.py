@@ -30,6 +30,7 @@ from tenon.core.files import json_bytes, plain, read_json, write_atomic
 from tenon.core.folder import claim
 from tenon.core.machine import machine_facts, versions
 from tenon.core.progress import length, progress
+from tenon.core.ranks import is_main
 from tenon.core.rows import Lines, Metrics, Rows
 from tenon.core.session import Session
 
@@ -72,7 +73,7 @@ class Run:
         identity: Mapping[str, str] | None = None,
         fresh: bool = False,
     ) -> Run:
-        """Begin a run, or continue the one in this folder.
+        """Begin a run, or continue the one in this folder; of several processes of one training, only rank 0 does.
 
         Args:
             path: The folder; made when absent.
@@ -88,7 +89,9 @@ class Run:
                 the folder holds files and is no run, which `fresh` does not delete either.
             DataError: Something else than a kill damaged a file of the run.
         """
-        run = cls.__new__(cls)
+        from tenon.core.onlooker import Onlooker  # here: it is a Run itself
+
+        run = cls.__new__(cls if is_main() else Onlooker)
         run._begin(Path(path), config, command, seed, dict(identity or {}), fresh)
         return run
 

@@ -78,7 +78,8 @@ def train(trainer: Trainer, run: Run, *, label: str = "training") -> None:
     Data order, schedule and optimiser state go on where the checkpoint was written, so that a training killed at any
     point ends as an uninterrupted one does (bitwise with the same number of threads).
     """
-    newest = _newest_whole(checkpoint_folder(run))
+    with trainer.args.main_process_first(local=False):  # the others look when it has cleared away what is broken
+        newest = _newest_whole(checkpoint_folder(run))
     trainer.remove_callback(PrinterCallback)  # it prints to standard output, which belongs to the result
     with progress(label, trainer.args.max_steps) as advance:
         trainer.add_callback(RunCallback(run, advance))

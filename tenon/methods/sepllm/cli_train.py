@@ -43,9 +43,11 @@ def train_command(
 
     Example: tenon sepllm train --from-scratch --text books.jsonl --valid other.jsonl --preset small
     Example: tenon sepllm train --model Qwen/Qwen3-0.6B --text books.jsonl --set sep.window=256 --set train.steps=500
+    Example: torchrun --nproc-per-node 8 -m tenon sepllm train --preset paper-160m-n64 --from-scratch --text books.jsonl
     """
     from tenon.core.config import load
     from tenon.core.models.loading import load_model, load_tokenizer, weights_hash
+    from tenon.core.ranks import is_main, processes
     from tenon.core.results import write_results
     from tenon.core.run import Run
     from tenon.methods.sepllm import CARD
@@ -65,15 +67,19 @@ def train_command(
     network = network or fresh_model(settings.shape, reader, context=settings.row, seed=settings.train.seed)
     _check_context(network, settings)
     apply_sepllm(network, reader, settings.sep).remove()  # what cannot work must not leave a run behind
-    rows = pack_text(reader, text, row=settings.row, most=settings.rows)
+    rows = pack_text(reader, text, row=settings.row, most=settings.rows * processes())
     scored = (
         None if valid is None else cut_rows(reader, read_tokens(reader, valid, settings.valid_tokens), settings.row)
     )
     identity = identity_of(network, rows)
+    if processes() > 1:  # each reads rows of its own, so another number of them is another training
+        identity["processes"] = str(processes())
     if scored is not None:
         identity["valid"] = identity_of(network, scored)["text"]
     with Run.open(out, config=settings, command=given(), seed=settings.train.seed, identity=identity) as run:
         folder = train_under_mask(run, network, reader, rows, settings)
+        if not is_main():  # under torchrun, one process scores and shows
+            return
         losses = [line for line in run.metrics() if "loss" in line]
         row: dict[str, Any] = {"begun from": model or "nothing", "steps": settings.train.steps}
         row |= {

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +109,34 @@ def test_the_saved_model_comes_back_with_its_options_and_its_cache(tmp_path: Pat
             assert applied.config == SETTINGS.sep
             masked = loaded(ids).logits
     assert not torch.allclose(plain, masked)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
+    sizes = ["layers=2", "hidden=32", "intermediate=64", "heads=2"]
+    train = ["steps=4", "save_every=2", "precision=fp32", "device=cpu", "log_every=1"]
+    sets = [f"shape.{one}" for one in sizes] + [f"train.{one}" for one in train] + ["row=64", "sep.window=8"]
+    work = ["-m", "tenon", "sepllm", "train", "--from-scratch", "--text", "python-docs"]
+    work += [part for one in sets for part in ("--set", one)]
+    two = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *work, "--set", "train.batch_size=2"]
+    one = [sys.executable, *work, "--set", "train.batch_size=4"]
+
+    def trained(command: list[str], name: str) -> list[dict[str, Any]]:
+        done = subprocess.run([*command, "--out", tmp_path / name], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("training loss at the end") == 1  # one process tells
+        return [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+
+    expected, found = trained(one, "one"), trained(two, "two")
+    assert [line["step"] for line in found] == [1, 2, 3, 4]
+    assert [line["loss"] for line in found] == pytest.approx([line["loss"] for line in expected], rel=1e-6)
+    # As if both had been killed when the second half was under way.
+    whole = (tmp_path / "two" / "model" / "model.safetensors").read_bytes()
+    shutil.rmtree(tmp_path / "two" / "model")
+    shutil.rmtree(tmp_path / "two" / "checkpoints" / "checkpoint-4")
+    (tmp_path / "two" / "stages.json").unlink()
+    assert trained(two, "two") == found
+    assert (tmp_path / "two" / "model" / "model.safetensors").read_bytes() == whole
 
 
 def test_a_saved_model_is_trained_on(tmp_path: Path, tokenizer: Any, text: Any) -> None:
