@@ -140,9 +140,7 @@ def fingerprints(folder: Path, *, skip: Collection[str] = ()) -> dict[str, str]:
 
     Args:
         folder: Where to look.
-        skip: Relative paths to leave out, e.g. `VOLATILE` of `tenon.core.run`.
+        skip: Names of files to leave out, at any depth: `VOLATILE` of `tenon.core.run`, also of runs within a run.
     """
-    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if name not in set(skip)
-    }
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in set(skip))
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -26,6 +26,10 @@ def stops(folder: Path, job: str, *options: str) -> dict[str, Any]:
         ("stream_job", 20),
         ("comparison_job", 4),
         pytest.param("comparison_job", 20, marks=pytest.mark.slow),
+        pytest.param("training_job", 20, marks=pytest.mark.slow),
+        pytest.param("ablation_job", 20, marks=pytest.mark.slow),
+        pytest.param("examples_job", 20, marks=pytest.mark.slow),
+        pytest.param("recall_job", 20, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_stage_goes_on_to_the_same_bytes(tmp_path: Path, job: str, points: int) -> None:
