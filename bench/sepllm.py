@@ -6,11 +6,14 @@ Attention: forward, and forward with backward, of the compact kernel beside caus
 can do) and SDPA under a mask of all pairs (what the mask costs without a kernel). Random states, one head shape.
 Decoding: the time of one token of nano-lm when the cache has seen 1,024, 8,192 and 32,768 tokens, with transformers'
 DynamicCache and with SepLLM's bounded cache; and the memory of either. Functions take turns (`tenon.core.bench`).
+Compression: what part of the time of decoding it takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +29,12 @@ from tenon.methods.sepllm.config import SepConfig
 from tenon.methods.sepllm.mask import Whole, sep_mask
 from tenon.methods.sepllm.model import apply_sepllm
 
+PARTS = ["attention", "decoding", "compression"]
 HEADS, DIM = 8, 32
 DENSITY = 0.115  # of separators, as on the Pile
 STREAM = SepConfig(init=4, sep_capacity=64, local=64, capacity=256, prefill="stream", positions="cache")
+
+PAPER = SepConfig(init=4, sep_capacity=64, local=256, capacity=800, prefill="stream", positions="cache")  # table 5
 
 
 def attention(seq: int, window: int, *, backward: bool, repeats: int) -> list[dict[str, Any]]:
@@ -82,37 +88,74 @@ def decoding(seen: int, *, repeats: int) -> list[dict[str, Any]]:
     return [{"tokens seen": seen, **row, "cache [KiB]": held[row["function"]] / 1024} for row in rows]
 
 
+@torch.inference_mode()
+def compression(sep: SepConfig, *, periods: int) -> dict[str, Any]:
+    """Time decoding over whole cycles of the cache, and say what part of it was spent on compressing.
+
+    A step that compresses is charged with what it took beyond the median of the ten steps before it.
+    """
+    model, tokenizer = load_model("nano-lm"), load_tokenizer("nano-lm")
+    name, stop = cache_argument(model), tokenizer.convert_tokens_to_ids(".")
+    ids = torch.randint(0, len(tokenizer), (1, 4096))
+    ids[torch.rand(1, ids.shape[1]) < DENSITY] = stop
+    with apply_sepllm(model, tokenizer, sep) as applied:
+        cache = applied.new_cache()
+        model(ids, use_cache=True, logits_to_keep=1, **{name: cache})
+        times: list[float] = []
+        extra: list[float] = []
+        while len(extra) <= periods:
+            before, start = cache.usage.compressions, time.perf_counter()
+            model(ids[:, [len(times) % ids.shape[1]]], use_cache=True, **{name: cache})
+            times.append(time.perf_counter() - start)
+            if cache.usage.compressions > before:
+                extra.append(times[-1] - statistics.median(times[-11:-1] or [times[-1]]))
+                if len(extra) == 1:  # cycles are counted from here
+                    times.clear()
+    return {
+        "capacity [tokens]": sep.capacity,
+        "tokens decoded": len(times),
+        "compressions": len(extra) - 1,
+        "step [ms]": 1000 * statistics.median(times),
+        "one compression [ms]": 1000 * statistics.median(extra[1:]),
+        "share of decode time [%]": 100 * sum(extra[1:]) / sum(times),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results") / "sepllm.json")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 8192, 32768])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     args = parser.parse_args()
     torch.manual_seed(0)
-    found: dict[str, Any] = {"attention": [], "decoding": []}
-    for seq in args.lengths:
+    found: dict[str, Any] = {part: [] for part in args.parts}
+    for seq in args.lengths if "attention" in found else ():
         for window in (64, 256):
             for backward in (False, True):
-                found["attention"] += attention(
-                    seq, window, backward=backward, repeats=max(3, args.repeats * 1024 // seq)
-                )
+                repeats = max(3, args.repeats * 1024 // seq)
+                found["attention"] += attention(seq, window, backward=backward, repeats=repeats)
+    for seq in args.lengths if "decoding" in found else ():
         found["decoding"] += decoding(seq, repeats=args.repeats)
-        show(found, seq)
+    if "compression" in found:
+        found["compression"] = [compression(sep, periods=args.repeats) for sep in (STREAM, PAPER)]
+    for rows in found.values():
+        show(rows)
     command = f"python bench/sepllm.py --repeats {args.repeats} --lengths {' '.join(map(str, args.lengths))}"
+    if args.parts != PARTS:
+        command += f" --parts {' '.join(args.parts)}"
     write_results(args.out, command=command, seed=0, weights=weights_hash("nano-lm"), **found)
 
 
-def show(found: dict[str, Any], seq: int) -> None:
-    for rows in found.values():
-        for row in rows:
-            if seq in (row.get("tokens"), row.get("tokens seen")):
-                print(
-                    *(
-                        f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}"
-                        for name, value in row.items()
-                    ),
-                    sep="; ",
-                )
+def show(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        print(
+            *(
+                f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}"
+                for name, value in row.items()
+            ),
+            sep="; ",
+        )
 
 
 if __name__ == "__main__":
