@@ -24,7 +24,7 @@ from tenon.methods.sepllm.usage import Usage
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-__all__ = ["SepCache", "SepLayer", "layer_kinds", "layer_rules"]
+__all__ = ["UNTOUCHED", "SepCache", "SepLayer", "layer_kinds", "layer_rules"]
 
 UNTOUCHED = ("conv", "linear_attention", "mamba")
 """Kinds of layers that keep no keys; SepLLM leaves them as they are."""

@@ -22,7 +22,7 @@ from tenon.core.models.attention import Switch, register
 from tenon.core.models.cache import cache_argument, is_empty_default
 from tenon.core.models.roles import roles_of
 from tenon.methods.sepllm import saved
-from tenon.methods.sepllm.cache import SepCache, layer_kinds, layer_rules
+from tenon.methods.sepllm.cache import UNTOUCHED, SepCache, layer_kinds, layer_rules
 from tenon.methods.sepllm.config import SepConfig, single
 from tenon.methods.sepllm.kernels import ATTENTION, Masks, attend
 from tenon.methods.sepllm.mask import ranks, spaced, within
@@ -94,12 +94,13 @@ class Applied:
             match=config.match,
         ).to(model.device)
         self.inv_freq = _frequencies(model.get_submodule(roles.rotary)) if config.positions == "cache" else None
-        by_layer = layer_rules(config, model.config)
+        kinds, by_layer = layer_kinds(model.config), layer_rules(config, model.config)
+        self._kinds, self._states = set(kinds), set(kinds) & set(UNTOUCHED)
         self.rules = [rule for rule in by_layer if rule is not None]
         """What each layer of attention sees and keeps."""
         self.untouched = {
             layer: kind
-            for layer, (kind, rule) in enumerate(zip(layer_kinds(model.config), by_layer, strict=True))
+            for layer, (kind, rule) in enumerate(zip(kinds, by_layer, strict=True))
             if rule is None or (kind == "sliding_attention" and not rule.separators)
         }
         """Layers that stay as they are, and their kinds: those that slide, and in a hybrid model those that are no
@@ -310,6 +311,10 @@ class Applied:
         document: Tensor | None = None,
     ) -> Any:
         plans = cache.begin(is_sep, is_real, self.inv_freq)
+        if is_real is not None and is_real.shape[1] == 1 and self._states:
+            # transformers takes a single token for one that was decoded, never a pad, and would let it into the states.
+            masks = dict.fromkeys(self._kinds) | dict.fromkeys(self._states, is_real)
+            kwargs = kwargs | {"attention_mask": masks}
         if document is not None:
             plans = {rule: plan.packed(rule, is_sep, is_real, document) for rule, plan in plans.items()}
         if self.config.positions == "cache":
