@@ -73,14 +73,14 @@ class RecallConfig:
     """Vocabulary and lengths."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            steps=400, batch_size=64, learning_rate=3e-3, schedule="wsd", warmup_steps=30, weight_decay=0.01,
-            log_every=25, save_every=100, device="cpu",
+            steps=1000, batch_size=64, learning_rate=1e-3, schedule="wsd", warmup_steps=60, weight_decay=0.01,
+            log_every=25, save_every=250, device="cpu",
         )
     )  # fmt: skip
     """How each model is trained; its seed is that of the first."""
-    full_steps: int = 1500
-    """Steps of the models with full attention, which learn more slowly: no window tells them which pair is a
-    separator's own."""
+    growth: float = 0.5
+    """Share of the steps over which rows grow from 2 segments to the most: full attention, which no window tells which
+    key stands beside which value, learns it on short rows or not at all."""
     models: int = field(default=3, metadata={"identity": False})
     """Models per mask; each has its own weights at the start and its own training rows, the same under every mask. A
     run with fewer can be given again with more."""
@@ -107,8 +107,9 @@ class RecallConfig:
     """Names the draw of the rows."""
 
     def __post_init__(self) -> None:
-        for name in ("full_steps", "models", "layers", "heads", "batch_size"):
+        for name in ("models", "layers", "heads", "batch_size"):
             require(getattr(self, name) >= 1, self, name, "1 or more")
+        require(0 <= self.growth <= 1, self, "growth", "between 0 and 1")
         least = self.task.segments
         require(self.sequences >= least, self, "sequences", f"{least} or more, for each distance to be asked")
         require(self.hidden_size % self.heads == 0, self, "heads", f"a divisor of hidden_size ({self.hidden_size})")
@@ -128,6 +129,16 @@ class RecallConfig:
         in `segments`; who knows the pairs within the widest window's reach can leave their values out."""
         near = self.reach(rules(self)[WIDE]) // (self.task.min_fill + 3)
         return max(1 / self.task.segments, 1 / (self.task.values - near))
+
+    def lengths(self, step: int) -> tuple[int, int]:
+        """Give the fewest and the most segments of a row in a step of the training.
+
+        >>> [RecallConfig().lengths(step) for step in (0, 100, 499, 500, 999)]
+        [(1, 2), (1, 3), (3, 7), (4, 8), (4, 8)]
+        """
+        share = 1.0 if self.growth == 0 else min(1.0, step / (self.train.steps * self.growth))
+        most = min(self.task.segments, 2 + int((self.task.segments - 2) * share))
+        return max(1, most // 2), most
 
     def reach(self, rule: SepConfig) -> int:
         """Give how far back the window of a rule reaches through all layers [tokens]."""

@@ -123,11 +123,12 @@ def verdicts(table: Sequence[dict[str, Any]], config: RecallConfig) -> list[str]
             f"The same weights with all separators hidden: {told(SEP, HIDDEN)}; with the answer's own hidden: "
             f"{told(SEP, OWN_HIDDEN)}; with no other seen: {told(SEP, OWN_ALONE)}."
         )
-    for name, steps in ((FULL, config.full_steps), (INTERVAL, config.train.steps)):
+    for name in (FULL, INTERVAL):
         if (row := rows.get((name, SAME))) is not None and not _has_learnt(row):
             found.append(
-                f"The models trained under {name} have not learnt the task in {steps} steps: {told(name)} of the far "
-                f"questions, {row['near accuracy']:.1%} of the near ones. This says nothing of what the mask allows."
+                f"The models trained under {name} have not learnt the task in {config.train.steps} steps: {told(name)} "
+                f"of the far questions, {row['near accuracy']:.1%} of the near ones. This says nothing of what the "
+                "mask allows."
             )
     if _has_learnt(full):
         found.append(f"Full attention answers {told(FULL)}.")

@@ -19,7 +19,6 @@ from tenon.core.seeds import derive, seed_everything
 from tenon.core.training.config import training_arguments
 from tenon.core.training.loop import checkpoint_folder, train
 from tenon.core.training.packing import IGNORE, mask_labels
-from tenon.methods.sepllm.contenders import FULL
 from tenon.methods.sepllm.model import apply_sepllm
 from tenon.methods.sepllm.recall import RecallConfig, model_folder, rules, slug
 from tenon.tasks.recall import BOS, PAD, draw_row
@@ -33,17 +32,17 @@ __all__ = ["TrainingRows", "build_model", "train_models"]
 class TrainingRows(Dataset[dict[str, list[int]]]):
     """Rows that ask for every pair they hold; row `i` is a function of `i`, and rows of one step are of one length."""
 
-    def __init__(self, config: RecallConfig, index: int, steps: int) -> None:
-        self.config, self.index, self.steps = config, index, steps
+    def __init__(self, config: RecallConfig, index: int) -> None:
+        self.config, self.index = config, index
 
     def __len__(self) -> int:
-        return self.steps * self.config.train.batch_size
+        return self.config.train.steps * self.config.train.batch_size
 
     def __getitem__(self, item: int) -> dict[str, list[int]]:
         """Give one row; only the answers are learnt."""
         seed, step = self.config.seed, item // self.config.train.batch_size
         draw = random.Random(derive(seed, "recall", "length", self.index, step))
-        segments = draw.randint(1, self.config.task.segments)  # short rows among long ones: they are learnt first
+        segments = draw.randint(*self.config.lengths(step))
         row = draw_row(self.config.task, seed, "train", self.index, item, segments=segments, questions=segments)
         spans = [(question.place, question.place + 1) for question in row.questions]
         return {"input_ids": list(row.ids), "labels": mask_labels(row.ids, spans)}
@@ -83,10 +82,9 @@ def build_model(config: RecallConfig, index: int) -> LlamaForCausalLM:
 def train_models(run: Run, config: RecallConfig) -> None:
     """Train what is not trained yet; `trained.jsonl` gets a row per model, and `models` a folder.
 
-    The first model is trained under every mask before the second begins; full attention, which takes longest, is last.
+    The first model is trained under every mask before the second begins.
     """
-    names = sorted(rules(config), key=lambda name: name == FULL)
-    jobs = [(name, index) for index in range(config.models) for name in names]
+    jobs = [(name, index) for index in range(config.models) for name in rules(config)]
     for name, index in run.track(jobs, "models", name="trained", key=lambda job: f"{slug(job[0])}/{job[1]}"):
         folder = model_folder(run.path / "models", name, index)
         loss = _train(run, config, name, index, folder)
@@ -95,8 +93,7 @@ def train_models(run: Run, config: RecallConfig) -> None:
 
 def _train(run: Run, config: RecallConfig, name: str, index: int, folder: Path) -> float | None:
     """Train one model under its mask, or go on with it, and give the mean loss of the last steps."""
-    rule, steps = rules(config)[name], config.full_steps if name == FULL else config.train.steps
-    settings = replace(config.train, seed=config.train.seed + index, steps=steps)
+    rule, settings = rules(config)[name], replace(config.train, seed=config.train.seed + index)
     place = run.path / "trainings" / folder.name
     with Run.open(place, config=config, seed=settings.seed, identity={"mask": name, "model": str(index)}) as part:
         if not part.stage_done("training"):
@@ -105,12 +102,12 @@ def _train(run: Run, config: RecallConfig, name: str, index: int, folder: Path) 
                 trainer = Trainer(
                     model=model,
                     args=training_arguments(settings, checkpoint_folder(part)),
-                    train_dataset=TrainingRows(config, index, steps),
+                    train_dataset=TrainingRows(config, index),
                     data_collator=TrainingRows.collate,
                 )
                 train(trainer, part, label=f"training {index} under {name}")
             _export(model, rule, folder)
-            part.finish_stage("training", steps=steps)
+            part.finish_stage("training", steps=settings.steps)
         shutil.rmtree(checkpoint_folder(part), ignore_errors=True)  # twenty times as large as the model
         losses = part.metrics()
     return losses[-1]["loss"] if losses else None
