@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from tenon.core.errors import ConfigError
 
-__all__ = ["Typed", "build", "hints", "nearest"]
+__all__ = ["Typed", "build", "conform", "hints", "nearest"]
 
 
 class Typed(str):
@@ -56,6 +56,26 @@ def build(cls: Any, mapping: Any, where: str) -> Any:
         elif field.init and field.default is field.default_factory is dataclasses.MISSING:
             raise ConfigError(f"{name} is missing and has no default; it must be {_describe(kinds[field.name])}.")
     return cls(**values)
+
+
+def conform(config: Any) -> None:
+    """Check the types of a config that was made in Python as those of a file are; for use first in `__post_init__`.
+
+    A list where a tuple is declared, or `4.0` where an integer is, is put in its declared form.
+
+    Raises:
+        ConfigError: A value that does not fit.
+    """
+    cls: Any = type(config)
+    for name, kind in hints(cls).items():
+        value = getattr(config, name)
+        try:
+            fitted = _fit(kind, value, f"{cls.__name__}.{name}")
+        except _Mismatch:
+            came, needed = _came(value), _describe(kind)
+            raise ConfigError(f"{cls.__name__}.{name} is {came}; it must be {needed}.") from None
+        if fitted is not value:
+            object.__setattr__(config, name, fitted)
 
 
 @cache

@@ -104,6 +104,8 @@ def _read(source: str | Path, text_field: str, split: str) -> Iterator[Document]
             yield from _read_file(file, text_field)
     elif path.is_file():
         yield from _read_file(path, text_field)
+    elif isinstance(source, Path) or _kind(path) in TEXT_SUFFIXES or path.is_absolute():
+        raise DataError(f"There is no {path.absolute()}; give a file or folder that is there, or a data set's name.")
     else:
         yield from _read_hub(str(source), text_field, split)
 

@@ -119,6 +119,11 @@ class Switch:
             )
         self._switched = [(config, getattr(config, _FIELD)) for config, _ in self._own]
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the model still uses it, and nobody has set another attention meanwhile."""
+        return all(getattr(config, _FIELD) == name for config, name in self._switched)
+
     def off(self) -> None:
         """Give every config the name it had; doing it again changes nothing."""
         for config, name in self._own:

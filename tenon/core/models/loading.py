@@ -114,8 +114,13 @@ def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> PreT
     """
     from transformers import AutoTokenizer
 
+    place = _locate(name)
+    if isinstance(place, Path) and place.is_dir() and not any(place.glob("*token*")):
+        raise DataError(
+            f"{str(name)!r} has no tokenizer: its folder holds {_listing(place)}. Save one beside the model."
+        )
     try:
-        return AutoTokenizer.from_pretrained(_locate(name), trust_remote_code=trust_remote_code)
+        return AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
         _refuse(name, error)
 

@@ -6,6 +6,7 @@ keys are re-rotated once per compression. A forward that is interrupted leaves t
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tenon.core.errors import ConfigError, DataError, UnsupportedModelError
-from tenon.core.models.cache import KVCache, KVLayer, default_layers
+from tenon.core.models.cache import KVCache, KVLayer, default_layers, storage_bytes
 from tenon.methods.sepllm.config import LayerRule, SepConfig
 from tenon.methods.sepllm.plan import Plan
 from tenon.methods.sepllm.rotary import rerotate
@@ -82,6 +83,11 @@ class SepLayer(KVLayer):
         self.width, self.columns = self.plan.slots.width, self.columns + self.plan.columns
         self.is_initialized = True
         self.plan = self._next = None
+
+    def bytes_inside(self) -> int:
+        """Give the memory of the stores with those that this forward puts in their place [bytes]."""
+        stores = [self.keys, self.values, *(self._next or ())]
+        return sum(storage_bytes(one) for one in {id(one): one for one in stores}.values())
 
     def get_seq_length(self) -> int:
         """Give the columns fed so far, pads included: what transformers counts, whatever is still stored [tokens]."""
@@ -185,6 +191,7 @@ class SepCache(KVCache):
         self.config = config
         self.schedules: dict[LayerRule, Schedule] = {}
         self.usage = Usage()
+        self._owner: weakref.ref[torch.nn.Module] | None = None
         self.live: Sequence[bool] | None = None
         """Rows whose steps count; None: all. A row of a batch that has answered is still fed, until the last one
         has."""
@@ -264,19 +271,34 @@ class SepCache(KVCache):
 
     def commit(self, plans: dict[LayerRule, Plan], is_real: Bool[Tensor, "batch columns"] | None) -> None:
         """Make a forward that every layer has carried out the state."""
+        inside = sum(layer.bytes_inside() for layer in self.attention)
         for layer in self.attention:
             layer.commit()
         counts = None if is_real is None else is_real.sum(1).tolist()
         if self.live is not None:
             columns = plans[self.rules[0]].columns
             counts = [count * live for count, live in zip(counts or [columns] * len(self.live), self.live, strict=True)]
-        self.usage.add([(self.schedules[rule], plans[rule]) for rule in self.rules], counts, self.bytes())
+        self.usage.add([(self.schedules[rule], plans[rule]) for rule in self.rules], counts, self.bytes(), inside)
         for rule, each in self.schedules.items():
             each.commit(plans[rule], is_real)
 
     def stats(self) -> dict[str, float]:
         """Say how much was seen, stored and attended to, and the memory it took; see `Usage.report` for the names."""
         return self.usage.report(self.config)
+
+    def belong_to(self, model: torch.nn.Module) -> None:
+        """Bind the cache to the model that feeds it first, until it is reset.
+
+        Raises:
+            DataError: It holds another model's keys and values.
+        """
+        owner = None if self._owner is None else self._owner()
+        if self.schedules and owner is not None and owner is not model:
+            raise DataError(
+                f"The cache holds keys and values of another {type(owner).__name__}; a cache belongs to one model. "
+                "Call cache.reset(), or make a new one."
+            )
+        self._owner = weakref.ref(model)
 
     def reset(self) -> None:
         """Forget everything."""

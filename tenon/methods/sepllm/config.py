@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tenon.core.errors import ConfigError, require
-from tenon.core.values import nearest
+from tenon.core.values import conform, nearest
 
 __all__ = ["PRESETS", "LayerRule", "SepConfig", "SeparatorSet", "Size", "single"]
 
@@ -101,20 +101,19 @@ class SepConfig:
     `compact` where the text is long enough to gain. The results differ by rounding."""
 
     def __post_init__(self) -> None:
-        for name in SIZES:
-            if isinstance(getattr(self, name), list):  # a list is as good as a tuple, but has no hash
-                object.__setattr__(self, name, tuple(getattr(self, name)))
+        conform(self)
         require(_least(self.init) >= 0, self, "init", "0 or more")
         require(
             self.window is None or _least(self.window) >= 1, self, "window", "1 or more: it counts the query itself"
         )
         require(self.interval is None or self.interval >= 1, self, "interval", "1 or more")
-        named = self.separators if isinstance(self.separators, tuple) and len(self.separators) == 1 else ()
-        if named and named[0].isalpha() and len(named[0]) > 1:  # `--set separators=for`: a set's name, misspelt
+        strings = () if isinstance(self.separators, str) else self.separators
+        require(all(strings), self, "separators", "strings of one character or more")
+        if len(strings) == 1 and strings[0].isalpha() and len(strings[0]) > 1:  # a set's name, misspelt
             sets = typing.get_args(SeparatorSet)
             raise ConfigError(
-                f"SepConfig.separators is the single word {named[0]!r}, and no set has that name; "
-                f"{nearest(named[0], sets)}."
+                f"SepConfig.separators is the single word {strings[0]!r}, and no set has that name; "
+                f"{nearest(strings[0], sets)}."
             )
         require(all(index >= 0 for index in self.separator_ids), self, "separator_ids", "token ids, 0 or more")
         if len(lengths := set(self._lengths().values())) > 1:

@@ -105,8 +105,16 @@ class Applied:
         }
         """Layers that stay as they are, and their kinds: those that slide, and in a hybrid model those that are no
         attention."""
+        known = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        capacity = max((rule.capacity or 0 for rule in self.rules), default=0)
+        if config.positions == "cache" and known is not None and capacity > known:
+            warnings.warn(
+                f"SepConfig.capacity is {capacity}, but the model knows {known} positions; in a fuller cache its "
+                "tokens stand at positions it was not trained on. Lower the capacity.",
+                stacklevel=3,
+            )
         saved.check(model.config, config, self.separators)
-        self._has_warned = False
+        self._has_warned = self._is_removed = False
         self._watched: list[tuple[int, Tensor]] | None = None
         if config.interval is None and bool(self.separators.any()):
             self._watched = []  # of each forward, tokens and separators among them
@@ -155,10 +163,21 @@ class Applied:
         return spaced(position, init=single(self.config.init, "init"), interval=self.config.interval)
 
     def remove(self) -> None:
-        """Give the model back as it was, bit for bit; doing it again changes nothing."""
-        if getattr(self._backbone.forward, "_sepllm", None) is not self:
+        """Give the model back as it was, bit for bit; doing it again changes nothing.
+
+        Warns:
+            UserWarning: Somebody has wrapped the model's forward meanwhile. Their wrapper stays, ours does nothing.
+        """
+        if self._is_removed:
             return
-        if self._was_own:
+        self._is_removed = True
+        if getattr(self._backbone.forward, "_sepllm", None) is not self:
+            warnings.warn(
+                f"The forward of {type(self._backbone).__name__} was wrapped after apply_sepllm, and is left as it is; "
+                "SepLLM is off. Remove what was put on last first.",
+                stacklevel=2,
+            )
+        elif self._was_own:
             self._backbone.forward = self._forward
         else:
             del self._backbone.forward
@@ -175,12 +194,20 @@ class Applied:
 
     def _wrapped(self, **kwargs: Any) -> Any:
         """Run one forward of the decoder, in as many pieces as the cache needs."""
+        if self._is_removed:  # somebody's wrapper, put on later, still calls
+            return self._forward(**kwargs)
+        if not self._switch.is_on:
+            raise ConfigError(
+                f"The attention of {type(self.model).__name__} was set to {self.model.config._attn_implementation!r} "
+                "after apply_sepllm, which would no longer be called; choose it before, or .remove() SepLLM first."
+            )
         separator_mask = kwargs.pop("separator_mask", None)
         if self.config.is_off and not isinstance(kwargs.get(self._cache_name), SepCache):
             with self._switch.handed_over():
                 return self._forward(**kwargs)
-        is_sep, is_real = self._bits(kwargs, separator_mask)
         given = kwargs.get(self._cache_name)
+        past = given.get_seq_length() if isinstance(given, SepCache) else 0
+        is_sep, is_real = self._bits(kwargs, separator_mask, past)
         use_cache = kwargs.get("use_cache")
         if use_cache is None:
             use_cache = self.model.config.get_text_config().use_cache and not self._backbone.training
@@ -191,6 +218,8 @@ class Applied:
                 f"The {type(given).__name__} is not empty, but was not filled under SepLLM; begin with an empty cache, "
                 "or one from .new_cache()."
             )
+        if isinstance(given, SepCache):
+            given.belong_to(self.model)
         if isinstance(given, SepCache) and use_cache is False:  # `generate` then feeds the whole text at every step
             raise DataError(
                 "A cache was passed with use_cache=False, as some configs have it; pass use_cache=True, or no cache."
@@ -238,17 +267,26 @@ class Applied:
                 stacklevel=4,
             )
 
-    def _bits(self, kwargs: dict[str, Any], separator_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _bits(self, kwargs: dict[str, Any], separator_mask: Tensor | None, past: int) -> tuple[Tensor, Tensor | None]:
         """Say which of the new tokens are separators, and which are real (None: all)."""
         ids, padding = kwargs.get("input_ids"), kwargs.get("attention_mask")
+        states = ids if ids is not None else kwargs.get("inputs_embeds")
+        if states is None or states.numel() == 0:
+            raise DataError("The forward brings no token; give input_ids of one token or more.")
         if separator_mask is not None:
+            if separator_mask.shape != states.shape[:2]:
+                raise DataError(
+                    f"separator_mask is {tuple(separator_mask.shape)}, but the tokens are {tuple(states.shape[:2])}; "
+                    "give one mark per token."
+                )
             is_sep = separator_mask.bool()
         elif ids is not None:
             is_sep = self.separators[ids.to(self.separators.device)].to(ids.device)
             self._watch(is_sep)
         else:
             raise DataError(
-                "SepLLM needs token ids to find separators; with inputs_embeds, pass separator_mask=[batch, seq]."
+                "SepLLM needs token ids to find separators; with inputs_embeds, pass separator_mask=[batch, seq] to "
+                "the forward (`generate` hands no such argument on)."
             )
         if padding is None:
             return is_sep, None
@@ -257,7 +295,13 @@ class Applied:
                 f"The attention mask has {padding.dim()} dimensions; SepLLM makes its own, and needs the one that "
                 "marks padding, [batch, seq]."
             )
-        is_real = padding[:, -is_sep.shape[1] :].to(is_sep.device).bool()
+        columns = is_sep.shape[1]
+        if len(padding) != len(is_sep) or padding.shape[1] not in (columns, past + columns):
+            raise DataError(
+                f"The attention mask is {tuple(padding.shape)}, but the tokens are {tuple(is_sep.shape)}, after "
+                f"{past}; give one mark per new token, or per token of the whole text."
+            )
+        is_real = padding[:, -columns:].to(is_sep.device).bool()
         return (is_sep, None) if bool(is_real.all()) else (is_sep & is_real, is_real)
 
     def _watch(self, is_sep: Tensor) -> None:

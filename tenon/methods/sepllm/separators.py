@@ -74,25 +74,29 @@ def resolve_separators(
             none of them is a token.
     """
     strings, listed = _strings_and_ids(separators)
-    ids = [*listed, *extra_ids]
-    if outside := [index for index in ids if not 0 <= index < vocab_size]:
+    if outside := [index for index in extra_ids if not 0 <= index < vocab_size]:
+        raise ConfigError(
+            f"separator_ids has {outside[0]}, but the vocabulary has {vocab_size} tokens; give ids of this model."
+        )
+    if outside := [index for index in listed if not 0 <= index < vocab_size]:
         raise ConfigError(
             f"Separator id {outside[0]} is outside the vocabulary of {vocab_size} tokens; the list {separators!r} "
             "belongs to another tokenizer. Use separators='paper' to find them from this one."
         )
-    table = torch.zeros(vocab_size, dtype=torch.bool)
+    found: list[int] = []
     if strings:
         if tokenizer is None:
             raise ConfigError(f"Separators {separators!r} are strings; give the tokenizer in which to look them up.")
         texts = token_texts(tokenizer)[:vocab_size]
-        ids += [index for index, text in enumerate(texts) if text and _matches(text, strings, match)]
-    table[torch.tensor(ids, dtype=torch.long)] = True
-    if strings and not ids:
+        found = [index for index, text in enumerate(texts) if text and _matches(text, strings, match)]
+    if strings and not found:
         raise ConfigError(
             f"No token of {type(tokenizer).__name__} matches the separators {list(strings)!r} (match={match!r}); give "
             "strings that it has as tokens, match='contains', or the name of a set: "
             f"{', '.join([*STRINGS, *ID_LISTS])}."
         )
+    table = torch.zeros(vocab_size, dtype=torch.bool)
+    table[torch.tensor([*listed, *extra_ids, *found], dtype=torch.long)] = True
     return table
 
 

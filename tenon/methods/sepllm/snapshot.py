@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from tenon.core.config import identity
 from tenon.core.errors import DataError, UnsupportedModelError
 from tenon.methods.sepllm.plan import Slots
 from tenon.methods.sepllm.schedule import BoundedSchedule, schedule
@@ -29,8 +29,7 @@ def snapshot(cache: SepCache) -> bytes:
 
     if len(cache.attention) < len(cache.layers):
         raise UnsupportedModelError(
-            "The cache of a hybrid model cannot be written: layers that are no attention keep states of their own. Use "
-            "stream_perplexity without a run, which cannot be resumed."
+            "The cache of a hybrid model cannot be written: layers that are no attention keep states of their own."
         )
     tensors: dict[str, Tensor] = {}
     for index, layer in enumerate(cache.layers):
@@ -46,7 +45,7 @@ def snapshot(cache: SepCache) -> bytes:
             tensors[f"num_sep.{index}"], facts["overflow"] = state.num_sep, state.overflow
         states.append(facts)
     rooms = [0 if layer.keys is None else layer.keys.shape[2] for layer in cache.layers]
-    facts = {"config": asdict(cache.config), "schedules": states, "usage": vars(cache.usage), "rooms": rooms}
+    facts = {"config": identity(cache.config), "schedules": states, "usage": vars(cache.usage), "rooms": rooms}
     return save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"cache": json.dumps(facts)})
 
 
@@ -60,7 +59,7 @@ def restore(cache: SepCache, content: bytes, device: torch.device) -> None:
 
     length = int.from_bytes(content[:8], "little")
     facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["cache"])
-    if facts["config"] != json.loads(json.dumps(asdict(cache.config))):
+    if facts["config"] != identity(cache.config):
         raise DataError(
             "The snapshot is of a cache with another SepConfig; make the cache with the one it was made with."
         )

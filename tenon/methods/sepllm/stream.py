@@ -76,14 +76,20 @@ def stream_perplexity(
         ids: The token ids of one text; a begin token, where the model expects one, stands first.
         chunk: Most tokens per forward, which bounds the memory of the logits [tokens].
         run: Keeps the NLL of every token (`stream.jsonl`, a row per 4,096) and a snapshot of the cache, so that a
-            stream that was killed goes on; it ends with the rows of one that was not.
+            stream that was killed goes on; it ends with the rows of one that was not. A hybrid model's begins again.
 
     Raises:
-        DataError: There are fewer than two tokens, or `chunk` is below 1.
+        DataError: There are fewer than two tokens, one is not in the vocabulary, or `chunk` is below 1.
         ConfigError: As `apply_sepllm`.
     """
     if ids.dim() != 1 or len(ids) < 2:
         raise DataError(f"ids has shape {tuple(ids.shape)}; a stream is one text of two tokens or more.")
+    known = model.config.get_text_config().vocab_size
+    if ids.is_floating_point() or int(ids.min()) < 0 or int(ids.max()) >= known:
+        raise DataError(
+            f"ids has {ids.dtype} values from {ids.min().item()} to {ids.max().item()}; give token ids, "
+            f"0 to {known - 1}."
+        )
     if chunk < 1:
         raise DataError(f"chunk is {chunk}; it must be 1 token or more.")
     if config.capacity is not None and config.prefill != "stream":
@@ -101,8 +107,8 @@ def stream_perplexity(
             nll = _score(model, cache, ids[start : start + BLOCK + 1], chunk)
             times = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
             run.measured(_key(start), tokens=len(nll), **times)
-            # Before the row: a row that is there has its snapshot, and older ones are of no use.
-            write_atomic(run.path / _name(start), snapshot(cache))
+            if _is_whole(cache):  # before the row: a row that is there has its snapshot, and older ones are of no use
+                write_atomic(run.path / _name(start), snapshot(cache))
             run.append("stream", {"key": _key(start), "nll": [round(value, DIGITS) for value in nll.tolist()]})
             (run.path / _name(start - BLOCK)).unlink(missing_ok=True)
         rows = run.rows("stream")
@@ -126,7 +132,7 @@ def _score(model: Any, cache: SepCache, ids: Int[Tensor, " seq"], chunk: int) ->
 
 def _resumed(run: Run, cache: SepCache, blocks: range, device: torch.device) -> Iterator[int]:
     """Go through the blocks that have no row yet, the cache being what it was after the last one that has."""
-    done = len(run.rows("stream"))
+    done = len(run.rows("stream")) if _is_whole(cache) else 0
     last = _name(blocks[done - 1]) if done else ""
     for leftover in run.path.glob("cache-*.safetensors"):  # of a kill between a row and the end of its step
         if leftover.name != last:
@@ -134,6 +140,11 @@ def _resumed(run: Run, cache: SepCache, blocks: range, device: torch.device) -> 
     if done:
         restore(cache, (run.path / last).read_bytes(), device)
     yield from run.track(blocks[done:], "streaming")
+
+
+def _is_whole(cache: SepCache) -> bool:
+    """Say whether a snapshot holds all that a model keeps: a hybrid's other layers have states of transformers' own."""
+    return len(cache.attention) == len(cache.layers)
 
 
 def _key(start: int) -> str:

@@ -84,7 +84,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         require(self.row >= 2, self, "row", "2 or more")
         require(self.valid_tokens >= self.row, self, "valid_tokens", f"as long as one row ({self.row}) at least")
-        require(self.sep.prefill != "stream", self, "sep.prefill", "'sparse': a cache has no gradient")
+        require(self.sep.prefill != "stream", self.sep, "prefill", "'sparse' in training: a cache has no gradient")
 
     @property
     def rows(self) -> int:

@@ -59,7 +59,10 @@ def find_trained(folders: Sequence[str]) -> list[Trained]:
     """
     found, vocabulary = [], None
     for folder in folders:
-        sep = saved.recall(load_config(folder))
+        try:
+            sep = saved.recall(load_config(folder))
+        except ConfigError as error:
+            raise ConfigError(f"{folder} is no model of `tenon sepllm train`. {error}") from error
         if sep.window is not None and not isinstance(sep.window, int):
             raise ConfigError(f"{folder} was trained with windows by layer ({sep.window}); give models of one window.")
         mask = FULL if sep.window is None else SEP if sep.has_separators else STRM

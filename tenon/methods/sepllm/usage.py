@@ -24,12 +24,14 @@ class Usage:
         self.steps = self.seen = self.attended = self.stored = 0
         self.attended_max = 0
         self.columns = self.byte_columns = 0
-        self.bytes_now = self.bytes_peak = 0
+        self.bytes_now = self.bytes_peak = self.bytes_inside = 0
         self.compressions = self.forwards = 0
         self.stored_now = 0.0
         self._tokens: list[int] = []
 
-    def add(self, layers: Sequence[tuple[Schedule, Plan]], counts: list[int] | None, num_bytes: int) -> None:
+    def add(
+        self, layers: Sequence[tuple[Schedule, Plan]], counts: list[int] | None, num_bytes: int, inside: int
+    ) -> None:
         """Add one forward.
 
         Args:
@@ -37,6 +39,7 @@ class Usage:
                 out.
             counts: Real tokens per row; None where all are.
             num_bytes: Memory of the cache after it [bytes].
+            inside: Memory at its end, when what it replaces is still there [bytes].
         """
         batch, columns = len(layers[0][1].slots.length), layers[0][1].columns
         counts = counts or [columns] * batch
@@ -50,6 +53,7 @@ class Usage:
         self.columns += columns
         self.byte_columns += columns * num_bytes
         self.bytes_now, self.bytes_peak = num_bytes, max(self.bytes_peak, num_bytes)
+        self.bytes_inside = max(self.bytes_inside, inside)
         self.forwards += 1
         self.compressions += any(plan.compresses for _, plan in layers)
         self.stored_now = sum(sum(plan.slots.length) for _, plan in layers) / (batch * len(layers))
@@ -80,7 +84,8 @@ class Usage:
         - `tokens_seen`: real tokens fed, mean per row. `tokens_stored`: held now, mean per row and layer.
         - `stored_mean`, `attended_mean`, `attended_max`: tokens held after a step, and keys seen in it.
         - `kv_time_avg_pct`: keys attended to over tokens seen, both summed over steps.
-        - `kv_bytes_now`, `kv_bytes_peak`, `kv_bytes_mean`: memory of the stores.
+        - `kv_bytes_now`, `kv_bytes_peak`, `kv_bytes_mean`: memory of the stores after a forward. `kv_bytes_inside`: the
+          most at the end of one, when those it replaces are still there, so that it can be interrupted.
         - `kv_formula`: (a + s + w + c) / 2, the figure published for streams, in tokens; the mean of the layers'.
         - `forwards`: of the model. `compressions`: those that found the cache full.
         """
@@ -94,6 +99,7 @@ class Usage:
             "kv_time_avg_pct": 100 * self.attended / max(1, self.seen),
             "kv_bytes_now": self.bytes_now,
             "kv_bytes_peak": self.bytes_peak,
+            "kv_bytes_inside": self.bytes_inside,
             "kv_bytes_mean": self.byte_columns / max(1, self.columns),
             "forwards": self.forwards,
             "compressions": self.compressions,

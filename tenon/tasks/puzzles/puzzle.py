@@ -1,7 +1,7 @@
 """What a puzzle is, how an answer is judged, and what every kind of puzzle offers.
 
-A puzzle is two strings of `CHARACTERS`, without blanks: what is given, and what is to be written. They are the format of
-arXiv 2410.14157's released code, so that published files and ours interchange.
+A puzzle is two strings of `CHARACTERS`, without blanks: what is given, and what is to be written. They have the format
+of arXiv 2410.14157's released code, so that published files and ours interchange.
 """
 
 from __future__ import annotations
