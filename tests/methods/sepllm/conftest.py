@@ -52,6 +52,8 @@ def feed() -> Callable[..., Tensor]:
         while start < ids.shape[1]:
             size = todo.pop(0) if len(todo) > 1 else todo[0]
             kept = {name: value[:, : start + size] for name, value in inputs.items()}
+            if "position_ids" in kept:  # of the new tokens alone; a mask is of all so far
+                kept["position_ids"] = kept["position_ids"][:, start:]
             output = model(ids[:, start : start + size], use_cache=True, **{cache_argument(model): cache}, **kept)
             logits.append(output.logits)
             start += size

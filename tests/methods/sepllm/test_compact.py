@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tenon.core.models.tiny import tiny_model
 from tenon.methods.sepllm.compact import compact_attention
 from tenon.methods.sepllm.config import SepConfig
 from tenon.methods.sepllm.mask import Whole, sep_mask
@@ -122,7 +123,7 @@ def test_blocks_of_any_size_give_the_same(block: int) -> None:
 def test_a_model_computes_the_same_with_either_kernel(
     arch: str, config: SepConfig, tiny: Any, tokenizer: Any, text: Any, off: Any
 ) -> None:
-    model, ids = tiny(arch), text(60, rows=2)
+    model, ids = tiny(arch), text(200, rows=2)  # four blocks of queries: the last three gather
     real = torch.ones_like(ids)
     real[0, :9] = 0
     found = []
@@ -137,4 +138,22 @@ def test_a_model_computes_the_same_with_either_kernel(
     for output, grads in found[1:]:
         assert off(output, found[0][0]) < 1e-5
         assert off(grads, found[0][1]) < 1e-4
-    assert torch.equal(found[1][0], found[2][0])  # sixty tokens are many windows of six
+    assert torch.equal(found[1][0], found[2][0])  # two hundred tokens are many windows of six
+
+
+def test_7_06_dropout_is_drawn_in_training_alone(tokenizer: Any, text: Any, off: Any) -> None:
+    model, ids = tiny_model("llama", attention_dropout=0.3), text(200)
+
+    @torch.no_grad()
+    def forward(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        return model(ids, use_cache=False).logits
+
+    with apply_sepllm(model, tokenizer, SepConfig(window=6, kernel="compact")):
+        plain, again = forward(0), forward(1)
+        model.train()
+        one, other, same = forward(0), forward(1), forward(0)
+    assert torch.equal(plain, again)
+    assert torch.equal(one, same)
+    for found, expected in [(one, plain), (other, plain), (one, other)]:
+        assert off(found, expected) > 1e-2

@@ -8,6 +8,8 @@ from beartype import beartype
 from jaxtyping import jaxtyped
 
 from tenon.methods.sepllm import mask as module
+from tenon.methods.sepllm.compact import compact_attention
+from tenon.methods.sepllm.flex import flex_attention, gather_blocks
 from tenon.methods.sepllm.kernels import _additive
 from tenon.methods.sepllm.reference import mask_by_loops
 
@@ -67,24 +69,31 @@ def test_stored_keys_in_any_order() -> None:
     assert torch.equal(shuffled, sep_mask(is_sep, init=2, window=6)[:, :, order])
 
 
-@pytest.mark.parametrize("form", ["boolean", "additive"])
-def test_7_07_masked_keys_are_truly_unused(form: str) -> None:
-    query, key, value = torch.randn(3, 1, 2, 24, 8).unbind()
-    is_sep = torch.zeros(1, 24, dtype=torch.bool)
-    seen = sep_mask(is_sep, init=2, window=4)
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("form", ["boolean", "additive", "compact", "flex"])
+@pytest.mark.parametrize("token", [2, 10])  # the second row gathers more: the first one's list is filled up with 2
+def test_7_07_masked_keys_are_truly_unused(form: str, token: int) -> None:
+    query, key, value = torch.randn(3, 2, 2, 24, 8).unbind()
+    is_sep = torch.zeros(2, 24, dtype=torch.bool)
+    is_sep[1, 3:6] = True
+    seen, whole = sep_mask(is_sep, init=2, window=4), module.Whole(is_sep, None, 2, 4)
     mask = seen[:, None] if form == "boolean" else _additive(seen, query.dtype, query.device)  # what layers are given
 
     def attend(key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        if form == "compact":
+            return compact_attention(query, key, value, whole, block=8)
+        if form == "flex":
+            return flex_attention(query, key, value, gather_blocks(whole), compiled=False)
         return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
     before = attend(key, value)
     key, value = key.clone(), value.clone()
-    key[:, :, 10], value[:, :, 10] = 1e4, 1e4
+    key[:, :, token], value[:, :, token] = 1e4, 1e4
     after = attend(key, value)
-    sees = seen[0, :, 10]
+    sees = seen[0, :, token]
     assert torch.equal(before[:, :, ~sees], after[:, :, ~sees])
     assert not torch.equal(before[:, :, sees], after[:, :, sees])
-    assert sees.tolist() == [10 <= i <= 13 for i in range(24)]
+    assert sees.tolist() == [token <= i <= token + 3 for i in range(24)]
 
 
 def test_9_window_below_one_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from transformers import DynamicCache
 
 from tenon.core.errors import ConfigError, DataError, UnsupportedModelError
-from tenon.core.models.tiny import ARCHITECTURES, tiny_model
+from tenon.core.models.tiny import ARCHITECTURES, HYBRIDS, tiny_model
 from tenon.methods.sepllm.cache import SepCache
 from tenon.methods.sepllm.config import SepConfig
 from tenon.methods.sepllm.mask import sep_mask
@@ -63,6 +64,22 @@ def test_7_05_ids_of_another_integer_type(tiny: Any, tokenizer: Any, text: Any) 
         assert torch.equal(logits(model, ids.int()), logits(model, ids))
 
 
+@pytest.mark.parametrize("kernel", ["dense", "compact"])
+@pytest.mark.parametrize("kept", [{}, {"sep_capacity": 4, "local": 6, "capacity": 40}], ids=["eq. 1", "bounded"])
+@pytest.mark.parametrize("tokens", [5, 6, 7])
+def test_7_01_7_05_texts_about_as_long_as_the_window(
+    tokens: int, kept: Any, kernel: Any, tiny: Any, text: Any, feed: Any, off: Any
+) -> None:
+    """One token more than the window, and the last one does not see the first."""
+    model, ids = tiny("llama"), text(tokens)
+    by_hand = logits_under(model, ids, [torch.ones(1, tokens, tokens).tril().triu(-5).bool()] * 2)
+    with apply_sepllm(model, None, SepConfig(separators="none", init=0, window=6, kernel=kernel, **kept)) as applied:
+        assert off(logits(model, ids, use_cache=False), by_hand) < 1e-5
+        assert off(feed(model, ids, applied.new_cache(), sizes=(tokens,)), by_hand) < 1e-5
+        if not kept:  # a bounded cache shows later tokens all that it holds
+            assert off(feed(model, ids, applied.new_cache(), sizes=(3, tokens - 3)), by_hand) < 1e-5
+
+
 def test_7_01_also_while_it_decodes(tiny: Any, tokenizer: Any, text: Any, feed: Any) -> None:
     model, ids = tiny("llama"), text(30)
     expected = feed(model, ids, DynamicCache(config=model.config), sizes=(11, 1, 4, 1))
@@ -72,27 +89,32 @@ def test_7_01_also_while_it_decodes(tiny: Any, tokenizer: Any, text: Any, feed: 
             assert torch.equal(feed(model, ids, cache, sizes=(11, 1, 4, 1)), expected)
 
 
-def test_7_02_all_tokens_separators_is_the_model_itself(tiny: Any, text: Any, off: Any) -> None:
-    model, ids = tiny("llama"), text(40)
-    everything = SepConfig(separators="none", separator_ids=tuple(range(128)), window=3)
+@pytest.mark.parametrize("kernel", ["dense", "compact"])
+def test_7_02_all_tokens_separators_is_the_model_itself(kernel: Any, tiny: Any, text: Any, feed: Any, off: Any) -> None:
+    model, ids = tiny("llama"), text(100)
+    everything = SepConfig(separators="none", separator_ids=tuple(range(128)), window=3, kernel=kernel)
     expected = logits(model, ids)
-    with apply_sepllm(model, None, everything):
+    with apply_sepllm(model, None, everything) as applied:
         assert off(logits(model, ids), expected) < 1e-5
+        for sizes in [(1,), (70, 1)]:
+            assert off(feed(model, ids, applied.new_cache(), sizes), expected) < 1e-5
 
 
-def test_7_03_no_separators_no_first_tokens_is_a_sliding_window(text: Any, off: Any) -> None:
+@pytest.mark.parametrize("kernel", ["dense", "compact"])
+def test_7_03_no_separators_no_first_tokens_is_a_sliding_window(kernel: Any, text: Any, off: Any) -> None:
     sliding, full = tiny_model("mistral", sliding_window=7), tiny_model("mistral")
-    ids = text(40)
-    with apply_sepllm(full, None, SepConfig(separators="none", init=0, window=7)):
+    ids = text(200)
+    with apply_sepllm(full, None, SepConfig(separators="none", init=0, window=7, kernel=kernel)):
         assert off(logits(full, ids), logits(sliding, ids)) < 1e-5
 
 
-def test_7_04_no_separators_is_sinks_and_a_window(tiny: Any, text: Any, off: Any) -> None:
-    model, ids = tiny("qwen2"), text(40)
-    i, j = torch.arange(40)[:, None], torch.arange(40)[None]
+@pytest.mark.parametrize("kernel", ["dense", "compact"])
+def test_7_04_no_separators_is_sinks_and_a_window(kernel: Any, tiny: Any, text: Any, off: Any) -> None:
+    model, ids = tiny("qwen2"), text(200)
+    i, j = torch.arange(200)[:, None], torch.arange(200)[None]
     seen = (j <= i) & ((j < 3) | (i - j < 7))
-    expected = logits(model, ids, attention_mask=torch.zeros(1, 1, 40, 40).masked_fill(~seen, -1e9))
-    with apply_sepllm(model, None, SepConfig(separators="none", init=3, window=7)):
+    expected = logits(model, ids, attention_mask=torch.zeros(1, 1, 200, 200).masked_fill(~seen, -1e9))
+    with apply_sepllm(model, None, SepConfig(separators="none", init=3, window=7, kernel=kernel)):
         assert off(logits(model, ids), expected) < 1e-5
 
 
@@ -137,8 +159,6 @@ def test_7_09_and_generates_the_same(tiny: Any, tokenizer: Any, text: Any) -> No
 def test_7_10_any_chunking_gives_the_same_logits(
     arch: str, evict: str, tokenizer: Any, text: Any, feed: Any, off: Any
 ) -> None:
-    from dataclasses import replace
-
     model, ids = tiny_model(arch).double(), text(90)
     # LayerNorm models compute in fp64 throughout; Llama's RMSNorm and rotary embedding are fp32 whatever comes in.
     tolerance = 1e-9 if arch == "gpt_neox" else 2e-5
@@ -163,6 +183,27 @@ def test_7_12_shift_invariance(tiny: Any, tokenizer: Any, text: Any, off: Any) -
     assert not torch.allclose(found[0][:, 20:], found[1][:, 20:])
 
 
+ABSOLUTE = replace(STREAM, positions="absolute")
+
+
+@pytest.mark.parametrize("config", [EQ1, ABSOLUTE], ids=["eq. 1", "bounded"])
+def test_7_12_given_positions_count_and_only_their_differences(
+    config: SepConfig, tiny: Any, tokenizer: Any, text: Any, feed: Any, off: Any
+) -> None:
+    model, ids = tiny("llama"), text(40)
+    at = torch.arange(40)[None]
+    with apply_sepllm(model, tokenizer, config) as applied:
+
+        def fed(position_ids: torch.Tensor, sizes: tuple[int, ...]) -> torch.Tensor:
+            return feed(model, ids, applied.new_cache(), sizes, position_ids=position_ids)
+
+        plain, stretched = feed(model, ids, applied.new_cache()), fed(3 * at, (1,))
+        for sizes in [(40,), (15, 1), (7, 9, 4)]:
+            assert off(fed(at + 500, sizes), plain) < 1e-4
+            assert off(fed(3 * at, sizes), stretched) < 1e-4
+    assert off(stretched, plain) > 1e-2
+
+
 @pytest.mark.parametrize("evict", ["after", "before"])
 @pytest.mark.parametrize(
     "config",
@@ -172,10 +213,25 @@ def test_7_12_shift_invariance(tiny: Any, tokenizer: Any, text: Any, off: Any) -
 def test_7_15_padded_rows_equal_rows_alone(
     config: SepConfig, evict: str, tiny: Any, tokenizer: Any, text: Any, feed: Any, off: Any
 ) -> None:
-    from dataclasses import replace
+    padded_equal_alone(tiny("llama"), replace(config, evict=evict), tokenizer, text, feed, off)
 
-    config, model, ids = replace(config, evict=evict), tiny("llama"), text(60, rows=3)
-    lengths = [60, 43, 27]
+
+@pytest.mark.parametrize("arch", [*ARCHITECTURES, *HYBRIDS])
+def test_7_15_padded_rows_equal_rows_alone_on_every_architecture(
+    arch: str, tiny: Any, tokenizer: Any, text: Any, feed: Any, off: Any
+) -> None:
+    for config in (STREAM, LLM) if arch in HYBRIDS else (STREAM,):  # where pieces are short, some have pads alone
+        padded_equal_alone(tiny(arch), config, tokenizer, text, feed, off)
+
+
+@pytest.mark.parametrize("arch", ["llama", "qwen3"])
+def test_7_15_heads_of_another_size_than_their_share(arch: str, tokenizer: Any, text: Any, feed: Any, off: Any) -> None:
+    padded_equal_alone(tiny_model(arch, head_dim=24), STREAM, tokenizer, text, feed, off)  # not 64 / 4
+
+
+def padded_equal_alone(model: Any, config: SepConfig, tokenizer: Any, text: Any, feed: Any, off: Any) -> None:
+    """Assert that the rows of a left-padded batch have the logits that they have alone, prompt and 20 tokens more."""
+    ids, lengths = text(60, rows=3), [60, 43, 27]
     padding = torch.tensor([[0] * (60 - n) + [1] * n for n in lengths])
     with apply_sepllm(model, tokenizer, config) as applied:
         batched = feed(model, ids, applied.new_cache(), sizes=(40, 1), attention_mask=padding)
@@ -248,7 +304,7 @@ def test_9_sizes_for_another_number_of_layers(tiny: Any, tokenizer: Any) -> None
         apply_sepllm(tiny("llama"), tokenizer, SepConfig(window=(6, 7, 8)))
 
 
-@pytest.mark.parametrize("arch", ["llama", "qwen3", "gpt_neox"])
+@pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_7_17_removal_restores_the_model_bit_for_bit(arch: str, tiny: Any, tokenizer: Any, text: Any) -> None:
     model, ids = tiny(arch), text(40)
     backbone = model.get_submodule(model.base_model_prefix)
@@ -265,15 +321,35 @@ def test_7_17_removal_restores_the_model_bit_for_bit(arch: str, tiny: Any, token
     assert torch.equal(logits(model, ids), before)
 
 
-@pytest.mark.parametrize("config", [EQ1, STREAM], ids=["eq. 1", "stream"])
-def test_7_18_later_tokens_never_change_earlier_logits(config: SepConfig, tiny: Any, tokenizer: Any, text: Any) -> None:
-    model, ids = tiny("llama"), text(50)
+@pytest.mark.parametrize(
+    "config",
+    [
+        EQ1,
+        replace(EQ1, prefill="dense"),
+        STREAM,
+        replace(STREAM, evict="before"),
+        replace(STREAM, prefill="dense", window=6),
+        replace(STREAM, prefill="sparse", window=6),
+        replace(STREAM, prefill="sparse", window=6, evict="before"),
+    ],
+    ids=["eq. 1", "eq. 1, dense", "stream", "before", "dense", "sparse", "sparse, before"],
+)
+@pytest.mark.parametrize("pads", [0, 9])
+@pytest.mark.parametrize("sizes", [(50,), (23, 4)], ids=["at once", "in pieces"])
+def test_7_18_later_tokens_never_change_earlier_logits(
+    config: SepConfig, pads: int, sizes: Any, tiny: Any, tokenizer: Any, text: Any, feed: Any, off: Any
+) -> None:
+    model, ids = tiny("llama"), text(50, rows=2)
+    real = torch.ones_like(ids)
+    real[1, :pads] = 0
     changed = ids.clone()
-    changed[0, 30] = 18 if ids[0, 30] != 18 else 60
-    with apply_sepllm(model, tokenizer, config):
-        one, other = logits(model, ids), logits(model, changed)
-    torch.testing.assert_close(one[:, :30], other[:, :30], atol=1e-6, rtol=0)  # epochs may end elsewhere
-    assert not torch.allclose(one[:, 30:], other[:, 30:])
+    changed[:, 30] = torch.where(ids[:, 30] == 18, 60, 18)  # a full stop, or no longer one
+    with apply_sepllm(model, tokenizer, config) as applied:
+        one, other = (feed(model, each, applied.new_cache(), sizes, attention_mask=real) for each in (ids, changed))
+    seen = real.bool()[:, :30]
+    assert off(other[:, :30][seen], one[:, :30][seen]) < 1e-6  # epochs may end elsewhere
+    for row in (0, 1):
+        assert off(other[row, 30:], one[row, 30:]) > 1e-3
 
 
 def test_beam_search_equals_beam_search_with_everything_kept(tiny: Any, tokenizer: Any, text: Any) -> None:

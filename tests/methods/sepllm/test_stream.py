@@ -12,6 +12,7 @@ import torch
 
 from tenon.core.errors import DataError
 from tenon.core.files import fingerprints
+from tenon.core.models.tiny import ARCHITECTURES, tiny_model
 from tenon.core.run import VOLATILE, Run
 from tenon.core.scoring.perplexity import stream_nll, window_nll
 from tenon.methods.sepllm import stream as streaming
@@ -52,21 +53,52 @@ def test_a_cache_that_never_fills_is_full_attention(tiny: Any, tokenizer: Any, t
     torch.testing.assert_close(found, window_nll(model, ids, context=100, stride=100), atol=1e-4, rtol=0)
 
 
+GROWING = replace(STREAM, sep_capacity=1, capacity=14, cap_separators=False)
+
+
+@pytest.mark.parametrize("pads", [0, 9])
 @pytest.mark.parametrize(
     "config",
-    [STREAM, replace(STREAM, accumulate=False), SepConfig(init=2, window=8, full_layers="head")],
-    ids=["Sep", "latest only", "eq. 1"],
+    [
+        STREAM,
+        replace(STREAM, accumulate=False),
+        replace(STREAM, evict="before"),
+        GROWING,
+        replace(GROWING, evict="before", prefill="stream"),
+        SepConfig(init=2, window=8, full_layers="head"),
+    ],
+    ids=["Sep", "latest only", "before", "growing", "growing, before", "eq. 1"],
 )
 def test_7_17_a_saved_cache_goes_on_bit_for_bit(
-    config: SepConfig, tiny: Any, tokenizer: Any, text: Any, feed: Any
+    config: SepConfig, pads: int, tiny: Any, tokenizer: Any, text: Any, feed: Any
 ) -> None:
-    model, ids = tiny("llama"), text(80, rows=2)
+    saved_goes_on(tiny("llama"), config, pads, tokenizer, text, feed)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_7_17_a_saved_cache_of_every_architecture(arch: str, tiny: Any, tokenizer: Any, text: Any, feed: Any) -> None:
+    saved_goes_on(tiny(arch), STREAM, 0, tokenizer, text, feed)
+
+
+def test_7_17_heads_of_another_size_than_their_share(tokenizer: Any, text: Any, feed: Any) -> None:
+    saved_goes_on(tiny_model("llama", head_dim=24), STREAM, 9, tokenizer, text, feed)  # not 64 / 4
+
+
+def saved_goes_on(model: Any, config: SepConfig, pads: int, tokenizer: Any, text: Any, feed: Any) -> None:
+    """Assert that a cache saved after 50 tokens and the same cache, never saved, go on alike for 40 more."""
+    ids = text(90, rows=2)
+    real = torch.ones_like(ids)
+    real[1, :pads] = 0
     with apply_sepllm(model, tokenizer, config) as applied:
         cache, other = applied.new_cache(), applied.new_cache()
-        feed(model, ids[:, :50], cache, sizes=(20, 1))
+        feed(model, ids[:, :50], cache, sizes=(20, 1), attention_mask=real)
+        if not config.cap_separators:
+            assert min(next(iter(cache.schedules.values())).overflow) > 0  # what grew must be saved as well
         restore(other, snapshot(cache), torch.device("cpu"))
         assert torch.equal(feed(model, ids[:, 50:], cache), feed(model, ids[:, 50:], other))
         assert cache.stats() == other.stats()  # the memory, too
+        for rule, state in cache.schedules.items():
+            assert other.schedules[rule].compressions == state.compressions
 
 
 def test_9_a_snapshot_of_another_config_is_refused(tiny: Any, tokenizer: Any) -> None:

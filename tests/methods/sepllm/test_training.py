@@ -97,7 +97,7 @@ def test_packed_documents_train(text: Any, tokenizer: Any) -> None:
 
 
 def test_7_19_gradient_checkpointing_and_no_grad_give_the_same_loss(text: Any, tokenizer: Any) -> None:
-    model, ids = tiny_model("llama"), text(48, rows=2)
+    model, ids = tiny_model("llama"), text(200, rows=2)  # long enough for the compact kernel to gather
     found = []
     with apply_sepllm(model, tokenizer, CONFIG):
         model.train()
@@ -117,17 +117,42 @@ def test_7_19_gradient_checkpointing_and_no_grad_give_the_same_loss(text: Any, t
         torch.testing.assert_close(grads, found[0][1], atol=1e-6, rtol=0)
 
 
+ALONE = SepConfig(separators="none", init=0, window=1)
+"""Every token sees itself alone."""
+
+
 @pytest.mark.parametrize("kernel", ["dense", "compact"])
-def test_7_21_bfloat16_autocast_has_no_nan_where_one_key_is_seen(text: Any, kernel: Any) -> None:
-    model, ids = tiny_model("llama"), text(48, rows=2)
+@pytest.mark.parametrize(("dtype", "within"), [(torch.bfloat16, 2e-2), (torch.float16, 5e-3)], ids=str)
+@pytest.mark.parametrize("config", [ALONE, SepConfig(window=6)], ids=["one key", "eq. 1"])
+def test_7_21_autocast_has_no_nan_and_the_loss_of_float32(
+    config: SepConfig, dtype: torch.dtype, within: float, text: Any, tokenizer: Any, kernel: Any
+) -> None:
+    model, ids = tiny_model("llama"), text(200, rows=2)
     padding = torch.ones_like(ids)
     padding[0, :20] = 0
-    alone = SepConfig(separators="none", init=0, window=1, kernel=kernel)  # every token sees itself alone
-    with apply_sepllm(model, None, alone), torch.autocast("cpu", torch.bfloat16):
-        loss = model(ids, attention_mask=padding, labels=ids.masked_fill(padding == 0, -100)).loss
+    labels = ids.masked_fill(padding == 0, -100)
+    with apply_sepllm(model, tokenizer, replace(config, kernel=kernel)):
+        with torch.no_grad():
+            expected = model(ids, attention_mask=padding, labels=labels).loss
+        with torch.autocast("cpu", dtype):
+            loss = model(ids, attention_mask=padding, labels=labels).loss
     loss.backward()
-    assert torch.isfinite(loss)
+    assert float(loss.detach()) == pytest.approx(float(expected), rel=within)
     assert all(torch.isfinite(weight.grad).all() for weight in model.parameters() if weight.grad is not None)
+
+
+@pytest.mark.parametrize("kernel", ["dense", "compact"])
+def test_7_21_a_pad_sees_itself_alone(kernel: Any, text: Any, tokenizer: Any, off: Any) -> None:
+    """So no row of scores is empty; nobody reads what comes of it, but it must be no NaN."""
+    model, ids = tiny_model("llama"), text(100, rows=2)
+    padding = torch.ones_like(ids)
+    padding[0, :20] = 0
+    with apply_sepllm(model, tokenizer, SepConfig(window=6, kernel=kernel)), torch.no_grad():
+        found = model(ids, attention_mask=padding, use_cache=False).logits
+    with apply_sepllm(model, tokenizer, replace(ALONE, kernel="dense")), torch.no_grad():
+        alone = model(ids, use_cache=False).logits
+    assert off(found[0, :20], alone[0, :20]) < 1e-5
+    assert off(found[1, :20], alone[1, :20]) > 1e-2  # real tokens see more
 
 
 def test_9_a_model_that_was_not_saved_under_sepllm_says_so(tokenizer: Any) -> None:
