@@ -169,15 +169,19 @@ def density(
     preset: Preset = "default",
     config: ConfigFile = None,
     sets: Sets = None,
+    results: Results = None,
     as_json: Json = False,
 ) -> None:
-    """Show which tokens of a vocabulary separate, and how many of a text's tokens do (about a tenth is usual).
+    """Show which tokens of a vocabulary separate, how many of a text's tokens do (about a tenth is usual), and how much
+    of full attention the paper's masks would leave of rows of this text.
 
     Example: tenon sepllm density --tokenizer nano-lm --set match=exact
     """
     from tenon.core.models.loading import load_tokenizer
+    from tenon.core.results import write_results
     from tenon.methods.sepllm.separators import density as measure
     from tenon.methods.sepllm.separators import resolve_separators, token_texts
+    from tenon.methods.sepllm.share import paper_shares
 
     settings = _settings(preset, config, sets)
     reader = load_tokenizer(tokenizer)
@@ -193,10 +197,18 @@ def density(
     texts = token_texts(reader)
     found = sorted(table.nonzero()[:, 0].tolist(), key=lambda index: (-int(counts[index]), index))
     shown = {repr(texts[index] or reader.convert_ids_to_tokens(index)): int(counts[index]) for index in found}
+    row = min(2048, len(ids))  # [paper] rows of the trainings
+    shares = paper_shares(table[ids[: len(ids) // row * row].view(-1, row)])
     result = {"tokens": len(ids), "separator_ids": len(found), "density": measure(table, ids), "counts": shown}
     lines = [f"{name:>12} {count}" for name, count in list(shown.items())[:20]]
     summary = f"{result['density']:.2%} of {len(ids)} tokens are separators ({len(found)} ids of {len(reader)})"
-    emit(result, as_json=as_json, text="\n".join([summary, *lines]))
+    if results is not None:
+        facts = {name: result[name] for name in ("tokens", "density")}
+        write_results(
+            results, command=given(shortened=True), seed=0, weights="none", config=settings, shares=shares, **facts
+        )
+    lines += [f"{one['mask']}: {one['attention map [%]']:.1f} % of the pairs in rows of {row}" for one in shares]
+    emit(result | {"shares": shares}, as_json=as_json, text="\n".join([summary, *lines]))
 
 
 def _tell(applied: Applied) -> None:

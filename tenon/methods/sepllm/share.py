@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Bool
 
 from tenon.core.models.counting import attention_shape, flops_per_token
-from tenon.methods.sepllm.config import LayerRule
+from tenon.methods.sepllm.config import LayerRule, SepConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-__all__ = ["attention_map_pct", "flops_pct", "last_row_pct", "visible_counts"]
+__all__ = ["attention_map_pct", "flops_pct", "last_row_pct", "paper_shares", "visible_counts"]
 
 
 def visible_counts(is_sep: Bool[torch.Tensor, "rows seq"], rule: LayerRule) -> torch.Tensor:
@@ -88,3 +88,36 @@ def flops_pct(
     causal_keys = (context + 1) / 2
     charged = causal_keys if convention == "causal" else context
     return 100 * (full - per_key * (charged - causal_keys * attention_map_pct / 100)) / full
+
+
+def paper_shares(is_sep: Bool[torch.Tensor, "rows seq"]) -> list[dict[str, str | float]]:
+    """Give what is left under the masks of the paper's table 3, for a text and a model of Pythia-160m's shape.
+
+    Args:
+        is_sep: The separators of rows of a text; the paper's are 2,048 tokens long.
+
+    Returns:
+        One row per mask: `attention map [%]`, and `FLOPs [%]` without the vocabulary's projection, by the paper's
+        convention and by the causal one.
+    """
+    from transformers import GPTNeoXConfig
+
+    shape = GPTNeoXConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
+    masks = {
+        "StreamingLLM, n=64": SepConfig(separators="none", window=64),
+        "StreamingLLM, n=128": SepConfig(separators="none", window=128),
+        "SepLLM, n=64": SepConfig(window=64),
+        "SepLLM, n=128": SepConfig(window=128),
+        "SepLLM, n=64, first layer full": SepConfig(window=64, full_layers="head"),
+        "SepLLM, n=64, first and last layer full": SepConfig(window=64, full_layers="head_tail"),
+    }
+    rows: list[dict[str, str | float]] = []
+    for name, config in masks.items():
+        marks = is_sep if config.has_separators else torch.zeros_like(is_sep)
+        pairs = attention_map_pct(marks, config.rules(shape.num_hidden_layers))
+        both = {
+            title: flops_pct(shape, is_sep.shape[1], pairs, convention=convention, include_head=False)
+            for title, convention in (("FLOPs, paper's way [%]", "paper"), ("FLOPs, causal [%]", "causal"))
+        }
+        rows.append({"mask": name, "attention map [%]": pairs, **both})
+    return rows

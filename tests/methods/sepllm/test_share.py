@@ -10,7 +10,7 @@ from transformers import GPTNeoXConfig
 
 from tenon.methods.sepllm.config import LayerRule, SepConfig
 from tenon.methods.sepllm.mask import sep_mask
-from tenon.methods.sepllm.share import attention_map_pct, flops_pct, last_row_pct, visible_counts
+from tenon.methods.sepllm.share import attention_map_pct, flops_pct, last_row_pct, paper_shares, visible_counts
 
 PYTHIA = GPTNeoXConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
 TABLE_3 = [(6.43, 70.11), (17.21, 71.77), (22.48, 72.58), (24.11, 72.83), (31.01, 73.90)]  # attention map, FLOPs
@@ -49,3 +49,14 @@ def test_flops_of_table_3_follow_from_its_attention_maps(attention: float, flops
 def test_another_convention_is_refused() -> None:
     with pytest.raises(ValueError, match="'causal' or 'paper'"):
         flops_pct(PYTHIA, 64, 50.0, convention="square")
+
+
+def test_shares_of_the_papers_masks() -> None:
+    is_sep = torch.rand(4, 2048, generator=torch.Generator().manual_seed(0)) < 0.115
+    rows = {str(row["mask"]): row for row in paper_shares(is_sep)}
+    assert rows["StreamingLLM, n=64"]["attention map [%]"] == pytest.approx(6.43, abs=0.01)
+    # The density is that which table 3 implies; its rows then follow.
+    assert rows["SepLLM, n=64"]["attention map [%]"] == pytest.approx(17.21, abs=0.5)
+    assert rows["SepLLM, n=128"]["attention map [%]"] == pytest.approx(22.48, abs=0.5)
+    assert rows["SepLLM, n=64"]["FLOPs, paper's way [%]"] == pytest.approx(71.77, abs=0.3)
+    assert rows["SepLLM, n=64"]["FLOPs, causal [%]"] == pytest.approx(84.9, abs=0.2)
