@@ -79,13 +79,22 @@ def decoding(seen: int, *, repeats: int) -> list[dict[str, Any]]:
         ours = applied.new_cache()
         for part in ids.split(4096, 1):
             patched(part, use_cache=True, logits_to_keep=1, **{name: ours})
+        before = ours.usage.compressions
+        while ours.usage.compressions == before:
+            patched(ids[:, -1:], use_cache=True, **{name: ours})
+        for _ in range(int(STREAM.capacity - ours.usage.stored_now) // 2):  # to the middle of a cycle: its mean size
+            patched(ids[:, -1:], use_cache=True, **{name: ours})
+        stored = {"DynamicCache": seen, "SepLLM": ours.usage.stored_now}
         functions = {
             "DynamicCache": lambda: plain(ids[:, -1:], use_cache=True, **{name: full}),
             "SepLLM": lambda: patched(ids[:, -1:], use_cache=True, **{name: ours}),
         }
         rows = compare(functions, baseline="DynamicCache", repeats=repeats).rows()
     held = {"DynamicCache": cache_bytes(full), "SepLLM": ours.bytes()}
-    return [{"tokens seen": seen, **row, "cache [KiB]": held[row["function"]] / 1024} for row in rows]
+    return [
+        {"tokens seen": seen, **row, "keys": stored[row["function"]], "cache [KiB]": held[row["function"]] / 1024}
+        for row in rows
+    ]
 
 
 @torch.inference_mode()

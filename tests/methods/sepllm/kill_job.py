@@ -44,7 +44,7 @@ ABLATION = AblateConfig(
 )  # fmt: skip
 EXAMPLES = ExamplesConfig(problems=4, shots=1, windows=(12,), max_new_tokens=4, batch_size=2)
 RECALL = RecallConfig(
-    task=RecallTask(segments=8), train=replace(STEPS, steps=2), full_steps=2, models=1, hidden_size=16,
+    task=RecallTask(segments=8), train=replace(STEPS, steps=2), models=1, hidden_size=16,
     intermediate_size=16, heads=2, sequences=16,
 )  # fmt: skip
 

@@ -35,7 +35,6 @@ RESULTS = Path(recall.__file__).parent / "results" / "recall.json"
 TINY = RecallConfig(
     task=RecallTask(segments=8),
     train=TrainConfig(steps=3, batch_size=2, learning_rate=1e-3, log_every=1, save_every=1, device="cpu"),
-    full_steps=2,
     models=1,
     hidden_size=16,
     intermediate_size=16,
@@ -113,10 +112,10 @@ def test_answers_come_out_of_the_cache_as_of_one_forward(untrained: Any) -> None
 
 
 def test_training_rows_are_functions_of_their_index() -> None:
-    rows = TrainingRows(CONFIG, 0, CONFIG.train.steps)
+    rows = TrainingRows(CONFIG, 0)
     assert len(rows) == CONFIG.train.steps * CONFIG.train.batch_size
     assert rows[7] == rows[7] != rows[8]
-    assert rows[7] != TrainingRows(CONFIG, 1, 1)[7]
+    assert rows[7] != TrainingRows(CONFIG, 1)[7]
     for item in range(0, 3 * CONFIG.train.batch_size, CONFIG.train.batch_size):
         batch = [rows[item + offset] for offset in range(4)]
         asked = {sum(label >= 0 for label in row["labels"]) for row in batch}
@@ -203,5 +202,5 @@ def test_verdicts_say_what_was_found() -> None:
     assert "the task leaks" in judged(**usual | {"wide": 0.4})[0]
     assert "Uninformative: neither" in judged(**usual | {"full": 0.5, "sep": 0.5})[0]
     _, full, interval = judged(**usual | {"full": 0.5, "interval": 0.5})
-    assert "under full attention have not learnt the task in 1500 steps" in full
-    assert "under fixed interval have not learnt the task in 400 steps" in interval
+    assert "under full attention have not learnt the task in 1000 steps" in full
+    assert "under fixed interval have not learnt the task in 1000 steps" in interval
