@@ -1,0 +1,82 @@
+"""The slow, obvious twins: one row, one place at a time, as section 2 of the specification says it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tenon.methods.mdm.config import DecodeConfig, MDMConfig
+from tenon.methods.mdm.noise import gumbel, uniform
+
+__all__ = ["slow_loss", "slow_sample"]
+
+
+def slow_loss(logits: Tensor, ids: Tensor, is_masked: Tensor, time: Tensor, config: MDMConfig) -> float:
+    """Give the loss of a batch, normalised by its masked tokens."""
+    total, count = 0.0, 0
+    for row in range(len(ids)):
+        for place in range(ids.shape[1]):
+            if not is_masked[row, place]:
+                continue
+            u = -float(logits[row, place].double().log_softmax(-1)[ids[row, place]])
+            t, steps = float(time[row]), config.steps
+            weight = {"linear": 1 - t + (1 / steps if steps else 0), "elbo": 1 / t, "none": 1.0}[config.time_weight]
+            if config.loss_scale == "official" and steps:
+                weight *= {"linear": steps, "elbo": 1 / steps, "none": 1}[config.time_weight]
+            total += weight * config.token_alpha * (1 - math.exp(-u)) ** config.token_beta * u
+            count += 1
+    return total / count if count else 0.0
+
+
+def slow_sample(
+    model: Callable[[Tensor], Tensor],
+    ids: list[int],
+    maskable: list[bool],
+    config: DecodeConfig,
+    *,
+    mask_id: int,
+    key: int = 0,
+) -> list[int]:
+    """Write one row."""
+    places = [place for place, is_one in enumerate(maskable) if is_one]
+    text = [mask_id if is_one else token for token, is_one in zip(ids, maskable, strict=True)]
+    for left in range(config.steps - 1, -1, -1):
+        logits = model(torch.tensor([text]))[0].float()
+        score, best = {}, {}
+        for place in places:
+            logp = logits[place].clone()
+            if config.suppress:
+                logp[mask_id] = -math.inf
+            logp = logp.log_softmax(-1)
+            best[place] = int(logp.argmax())
+            ordered = sorted(logp.exp().tolist(), reverse=True)
+            score[place] = {
+                "topk": float(logp.max()),
+                "random": 0.0,
+                "margin": ordered[0] - ordered[1],
+                "entropy": sum(p * math.log(p) for p in ordered if p > 0),
+            }[config.order]
+        still = [place for place in places if text[place] == mask_id]
+        is_free = config.revise and config.order != "random"
+        for place in places if is_free else still:
+            text[place] = best[place]
+        if left == 0:
+            return text
+        if config.order == "random":
+            draws = uniform(torch.tensor([key]), left, len(ids))[0]
+            again = [place for place in still if float(draws[place]) >= 1 / (left + 1)]
+        else:
+            rate = left / config.steps
+            count = len(places) * left // config.steps
+            if config.schedule == "cosine":
+                rate = math.cos((config.steps - left) / config.steps * math.pi / 2)
+                count = math.floor(len(places) * rate)
+            noise = gumbel(torch.tensor([key]), left, len(ids))[0]
+            certainty = {place: score[place] + config.noise * rate * float(noise[place]) for place in places}
+            again = sorted(places if is_free else still, key=lambda place: (certainty[place], place))[:count]
+        for place in again:
+            text[place] = mask_id
+    return text

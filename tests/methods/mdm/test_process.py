@@ -1,0 +1,59 @@
+"""Who is masked: the prompt never, every other token with its row's probability."""
+
+from __future__ import annotations
+
+import torch
+from scipy import stats
+
+from tenon.methods.mdm.config import MDMConfig
+from tenon.methods.mdm.noise import gumbel, uniform
+from tenon.methods.mdm.process import draw_masked, draw_time, masked_input
+
+IS_MASKABLE = torch.arange(10) >= 4
+
+
+def test_7_07_prompts_are_never_masked_and_time_1_masks_all_the_rest() -> None:
+    is_maskable = IS_MASKABLE.expand(500, -1)
+    assert not draw_masked(is_maskable, torch.rand(500).clamp(min=0.1))[:, :4].any()
+    torch.testing.assert_close(draw_masked(is_maskable, torch.ones(500)), is_maskable)
+    ids = torch.arange(10).expand(500, -1)
+    assert (masked_input(ids, is_maskable, 99)[:, 4:] == 99).all()
+
+
+def test_7_07_each_token_is_masked_with_the_probability_of_its_row() -> None:
+    draws = 100_000
+    generator = torch.Generator().manual_seed(0)
+    for t in (0.05, 0.5, 0.95):
+        is_masked = draw_masked(IS_MASKABLE.expand(draws, -1), torch.full((draws,), t), generator=generator)
+        for count in is_masked[:, 4:].sum(0).tolist():
+            assert stats.chisquare([count, draws - count], [draws * t, draws * (1 - t)]).pvalue > 1e-4
+        both = float((is_masked[:, 4] & is_masked[:, 5]).float().mean())  # by itself, not in fixed numbers
+        assert abs(both - t * t) < 4 * (t * t * (1 - t * t) / draws) ** 0.5
+
+
+def test_7_07_rows_and_calls_differ_and_a_generator_repeats_them() -> None:
+    is_maskable, time = torch.ones(4, 40, dtype=torch.bool), torch.full((4,), 0.5)
+    first = draw_masked(is_maskable, time, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(first, draw_masked(is_maskable, time, generator=torch.Generator().manual_seed(1)))
+    assert len({tuple(row) for row in first.tolist()}) == 4
+    assert not torch.equal(first, draw_masked(is_maskable, time))
+
+
+def test_times_are_those_of_the_steps() -> None:
+    time = draw_time(40_000, MDMConfig(steps=4))
+    values, counts = time.unique(return_counts=True)
+    torch.testing.assert_close(values, torch.tensor([0.25, 0.5, 0.75, 1.0]))
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-4
+    continuous = draw_time(10_000, MDMConfig(steps=None, time_eps=0.01))
+    assert 0.01 <= float(continuous.min()) < 0.02
+    assert 0.98 < float(continuous.max()) <= 1
+
+
+def test_noise_is_uniform_independent_and_keyed_by_row() -> None:
+    found = uniform(torch.arange(300), 3, 200)
+    assert stats.kstest(found.flatten().numpy(), "uniform").pvalue > 1e-3
+    for other in (uniform(torch.arange(300), 4, 200), uniform(torch.arange(300) + 300, 3, 200), found.roll(1, 1)):
+        assert abs(float(torch.corrcoef(torch.stack([found.flatten(), other.flatten()]))[0, 1])) < 0.02
+    assert torch.equal(uniform(torch.tensor([7]), 3, 200)[0], found[7])
+    assert torch.equal(uniform(torch.tensor([7]), 3, 100)[0], found[7, :100])
+    assert stats.kstest(gumbel(torch.arange(100), 1, 200).flatten().numpy(), "gumbel_r").pvalue > 1e-3
