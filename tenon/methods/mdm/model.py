@@ -1,0 +1,226 @@
+"""Seam to transformers' models: any decoder as a masked-diffusion model, whose every token sees every other.
+
+What makes a decoder bidirectional is `is_causal=False` in its config (transformers 5.2 and newer), and in its attention
+modules, which decide for SDPA when there is no mask. Neither is trusted: `check_bidirectional` changes the last token
+and looks whether the first one's logits move.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import MaskedLMOutput
+
+from tenon.core.errors import ConfigError, DataError, UnsupportedModelError
+
+__all__ = ["SIZES", "MDMForMaskedDiffusion", "MDMModelConfig", "check_bidirectional", "new_model"]
+
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"n_layer": 3, "n_embd": 384, "n_head": 12},  # [code] "6M": 5,532,672 parameters with 31 tokens
+    "base": {"n_layer": 12, "n_embd": 768, "n_head": 12},  # [code] "85M": 85,473,024
+    "medium": {"n_layer": 24, "n_embd": 1024, "n_head": 16},  # [code] "303M": 302,867,456
+}
+"""GPT-2 of the paper's sizes, 512 positions, tied embeddings, dropout 0.1."""
+
+
+class MDMModelConfig(PreTrainedConfig):
+    """A backbone, the id of MASK, and whether a token is predicted from the state before it."""
+
+    model_type = "mdm"
+    sub_configs = {"backbone": AutoConfig}  # noqa: RUF012 - transformers reads it from the class
+    has_no_defaults_at_init = True
+
+    def __init__(
+        self,
+        backbone: PreTrainedConfig | dict[str, Any] | None = None,
+        mask_token_id: int = 2,
+        shift_logits: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """Describe a model.
+
+        Args:
+            backbone: Config of a decoder: GPT-2, Llama, Qwen ...
+            mask_token_id: Id of MASK.
+            shift_logits: The prediction of token `n` is read from state `n - 1`, as an autoregressive model reads it,
+                so that such a one can be trained on [code]; token 0 from its own.
+            kwargs: Of every config.
+        """
+        if isinstance(backbone, dict):
+            backbone = AutoConfig.for_model(**backbone)
+        self.backbone = backbone
+        self.mask_token_id = mask_token_id
+        self.shift_logits = shift_logits
+        if backbone is not None:
+            kwargs.setdefault("tie_word_embeddings", backbone.tie_word_embeddings)
+        super().__init__(**kwargs)
+
+    @property
+    def vocab_size(self) -> int:
+        """Entries of the vocabulary."""
+        assert self.backbone is not None
+        return int(self.backbone.vocab_size)
+
+
+class MDMForMaskedDiffusion(PreTrainedModel):
+    """A decoder whose tokens all see each other, predicting what stands at every MASK.
+
+    Args:
+        config: Its backbone's config among it.
+    """
+
+    config_class = MDMModelConfig
+    base_model_prefix = "decoder"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True
+
+    def __init__(self, config: MDMModelConfig, decoder: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        assert config.backbone is not None
+        if decoder is None:
+            if config._attn_implementation is not None:
+                config.backbone._attn_implementation = config._attn_implementation
+            decoder = AutoModelForCausalLM.from_config(config.backbone)
+        self.decoder: Any = decoder
+        _see_everything(self.decoder)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "rows seq"],
+        attention_mask: Int[Tensor, "rows seq"] | None = None,
+        at: Bool[Tensor, "rows seq"] | None = None,
+        **kwargs: Any,
+    ) -> MaskedLMOutput:
+        """Give logits, aligned with the tokens they predict.
+
+        Args:
+            input_ids: The text, MASK where it is to be predicted.
+            attention_mask: 0 on tokens that nobody is to see; none: all are seen, padding too, as in the paper.
+            at: Where logits are wanted; none: everywhere. The projection to the vocabulary is computed there alone.
+            kwargs: For the backbone.
+
+        Returns:
+            `logits` [rows, seq, vocab], or [chosen, vocab] in the order of `at.nonzero()`.
+        """
+        states = self.decoder.base_model(
+            input_ids, attention_mask=attention_mask, use_cache=False, **kwargs
+        ).last_hidden_state
+        if self.config.shift_logits:
+            states = torch.cat([states[:, :1], states[:, :-1]], 1)
+        return MaskedLMOutput(logits=self.decoder.get_output_embeddings()(states if at is None else states[at]))
+
+    def predict(self, ids: Int[Tensor, "rows seq"]) -> Float[Tensor, "rows seq vocab"]:
+        """Give the logits alone: what `sample` asks for."""
+        logits: Tensor = self(ids).logits
+        return logits
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Give the backbone's."""
+        module: nn.Module = self.decoder.get_input_embeddings()
+        return module
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Set the backbone's."""
+        self.decoder.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Give the backbone's projection to the vocabulary."""
+        module: nn.Module = self.decoder.get_output_embeddings()
+        return module
+
+    @classmethod
+    def from_causal(
+        cls, decoder: PreTrainedModel, *, mask_token_id: int, shift_logits: bool = True
+    ) -> MDMForMaskedDiffusion:
+        """Make a masked-diffusion model of a trained autoregressive one, which is changed in place.
+
+        Args:
+            decoder: A causal language model, such as `load_model` gives.
+            mask_token_id: Id of MASK, an entry of its vocabulary.
+            shift_logits: See `MDMModelConfig`; what it has learnt is aligned so.
+
+        Raises:
+            DataError: The id is outside the vocabulary.
+            UnsupportedModelError: The model cannot be made to look ahead.
+        """
+        if not 0 <= mask_token_id < decoder.config.vocab_size:
+            raise DataError(
+                f"mask_token_id is {mask_token_id}, but the vocabulary has {decoder.config.vocab_size} tokens; add a "
+                "mask token to the tokenizer and resize: model.resize_token_embeddings(len(tokenizer))."
+            )
+        model = cls(MDMModelConfig(decoder.config, mask_token_id, shift_logits), decoder)
+        check_bidirectional(model)
+        return model
+
+
+def new_model(
+    size: str, *, vocab_size: int, mask_token_id: int, positions: int = 512, **changes: Any
+) -> MDMForMaskedDiffusion:
+    """Build an untrained GPT-2 of a published size (`small` is another name of `base`).
+
+    Args:
+        size: `tiny`, `base` or `medium`.
+        vocab_size: Tokens of the vocabulary.
+        mask_token_id: Id of MASK.
+        positions: The longest text [tokens].
+        changes: Of the backbone's config, such as `n_layer=2`.
+
+    Raises:
+        ConfigError: There is no such size.
+    """
+    from transformers import GPT2Config
+
+    name = {"small": "base"}.get(size, size)
+    if name not in SIZES:
+        raise ConfigError(f"There is no size {size!r}; the sizes are {', '.join(SIZES)}.")
+    fields = {"vocab_size": vocab_size, "n_positions": positions, "bos_token_id": None, "eos_token_id": None}
+    backbone = GPT2Config(**SIZES[name] | fields | changes)
+    model = MDMForMaskedDiffusion(MDMModelConfig(backbone, mask_token_id))
+    check_bidirectional(model)
+    return model
+
+
+def _see_everything(decoder: Any) -> None:
+    """Let every token see every other, whichever attention computes it."""
+    decoder.config.is_causal = False
+    for module in decoder.modules():
+        if hasattr(module, "is_causal"):
+            module.is_causal = False
+
+
+@torch.no_grad()
+def check_bidirectional(model: Any, *, length: int = 8) -> None:
+    """Refuse a model whose first token does not notice a change of the last one: it would silently be causal.
+
+    Args:
+        model: A masked-diffusion model; its mode is kept.
+        length: Of the text that is tried [tokens].
+
+    Raises:
+        UnsupportedModelError: The first token's logits do not move.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        vocab = model.config.vocab_size
+        ids = torch.arange(length, device=model.device)[None] % vocab
+        other = ids.clone()
+        other[0, -1] = (ids[0, -1] + 1) % vocab
+        moved = float((model(ids).logits[0, 0] - model(other).logits[0, 0]).abs().max())
+    finally:
+        model.train(was_training)
+    if not moved > 0:
+        raise UnsupportedModelError(
+            f"{type(model).__name__} of a {model.config.backbone.model_type} backbone is causal: its first token "
+            f"does not see the last one (attention {model.config.backbone._attn_implementation!r}, is_causal="
+            f"{getattr(model.config.backbone, 'is_causal', None)}). Use a model of transformers' own code that follows "
+            "config.is_causal, or attn_implementation='sdpa'."
+        )
+
+
+AutoConfig.register("mdm", MDMModelConfig)
