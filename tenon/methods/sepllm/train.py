@@ -17,9 +17,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tenon.core.errors import DataError, require
-from tenon.core.seeds import derive, seed_everything, torch_generator
+from tenon.core.seeds import derive, seed_everything
 from tenon.core.training.config import TrainConfig, training_arguments
 from tenon.core.training.packing import pack
+from tenon.core.training.rows import PassRows
 from tenon.methods.sepllm.config import SepConfig
 from tenon.methods.sepllm.model import apply_sepllm
 from tenon.tasks.text import read_documents, stream_ids
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from tenon.core.run import Run
 
-__all__ = ["TRAIN_PRESETS", "Shape", "TextRows", "TrainSettings", "fresh_model", "pack_text", "train_under_mask"]
+__all__ = ["TRAIN_PRESETS", "Shape", "TrainSettings", "fresh_model", "pack_text", "train_under_mask"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,22 +144,6 @@ def pack_text(
     return torch.tensor(rows)
 
 
-class TextRows:
-    """A map-style data set of `items` rows: all rows in an order drawn from the seed, then all in another, ..."""
-
-    def __init__(self, rows: Int[Tensor, "rows seq"], *, items: int, seed: int) -> None:
-        passes = -(-items // len(rows))
-        orders = [torch.randperm(len(rows), generator=torch_generator(seed, "order", one)) for one in range(passes)]
-        self.rows, self.order = rows, torch.cat(orders)[:items]
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, item: int) -> dict[str, Tensor]:
-        row = self.rows[self.order[item]]
-        return {"input_ids": row, "labels": row}
-
-
 def train_under_mask(
     run: Run,
     model: PreTrainedModel,
@@ -191,7 +176,9 @@ def train_under_mask(
     caching = [getattr(config, "use_cache", None) for config in configs]
     with apply_sepllm(model.train(), tokenizer, settings.sep):
         trainer = Trainer(
-            model=model, args=arguments, train_dataset=TextRows(rows, items=items, seed=settings.train.seed)
+            model=model,
+            args=arguments,
+            train_dataset=PassRows({"input_ids": rows, "labels": rows}, items=items, seed=settings.train.seed),
         )
         train(trainer, run, label=label)
         # Training turns the cache off in both configs, and without it generation reads the whole text at every step.

@@ -33,7 +33,6 @@ from tenon.methods.sepllm.share import attention_map_pct
 from tenon.methods.sepllm.train import (
     TRAIN_PRESETS,
     Shape,
-    TextRows,
     TrainSettings,
     fresh_model,
     pack_text,
@@ -162,15 +161,6 @@ def test_fresh_models_are_equal_by_seed_and_of_the_shape_asked_for(tokenizer: An
     assert pythia.config.use_parallel_residual
     assert pythia.config.rope_parameters["partial_rotary_factor"] == 0.25
     assert pythia.get_output_embeddings().weight is not pythia.get_input_embeddings().weight
-
-
-def test_rows_are_all_read_before_one_comes_again_and_then_in_another_order() -> None:
-    rows = torch.arange(12).view(6, 2)
-    data = TextRows(rows, items=15, seed=0)
-    order = [int(data[item]["input_ids"][0]) // 2 for item in range(len(data))]
-    assert sorted(order[:6]) == sorted(order[6:12]) == list(range(6))
-    assert order[:6] != order[6:12]
-    assert len(order) == 15
 
 
 def test_documents_are_packed_end_to_end(tmp_path: Path, tokenizer: Any) -> None:

@@ -1,0 +1,165 @@
+"""Answering puzzles with a trained model, and how many answers are right by which rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tenon.core.errors import DataError
+from tenon.core.models.loading import load_config, load_model, load_tokenizer
+from tenon.core.scoring.generation import greedy_texts
+from tenon.core.scoring.intervals import wilson_interval
+from tenon.methods.mdm.config import DecodeConfig
+from tenon.methods.mdm.layout import answers_of, lay_out
+from tenon.methods.mdm.model import MDMForMaskedDiffusion
+from tenon.methods.mdm.sampler import sample
+
+if TYPE_CHECKING:
+    from tenon.core.run import Run
+    from tenon.tasks.puzzles import Puzzle, Puzzles
+
+__all__ = ["Solver", "evaluate_puzzles", "load_solver"]
+
+
+@dataclass
+class Solver:
+    """A model that writes answers to prompts."""
+
+    model: Any
+    """A masked-diffusion model, or a causal one."""
+    tokenizer: Any
+    """Its tokenizer."""
+    length: int
+    """Of a row: prompt, SEP, answer, EOS and padding [tokens]."""
+    answer_length: int
+    """Tokens of the longest answer, EOS included; a causal model stops there."""
+    decode: DecodeConfig
+    """How a masked-diffusion model writes."""
+    reverse: Callable[[str], str] | None = None
+    """What turns the answer of a model that was trained on reversed ones."""
+    forwards: int = 0
+    """Passes of the model so far, per answer of a batch."""
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether it writes from left to right."""
+        return not isinstance(self.model, MDMForMaskedDiffusion)
+
+    def __call__(self, prompts: Sequence[str], keys: Sequence[int] | None = None, *, seed: int = 0) -> list[str]:
+        """Give one answer per prompt; `keys` name each one's noise."""
+        if self.is_causal:
+            starts = [prompt + str(self.tokenizer.sep_token) for prompt in prompts]
+            texts = greedy_texts(self.model, self.tokenizer, starts, max_new_tokens=self.answer_length)
+            self.forwards += self.answer_length
+            return texts if self.reverse is None else [self.reverse(text) for text in texts]
+        rows = lay_out(self.tokenizer, prompts, None, length=self.length)
+        device = self.model.device
+        found = sample(
+            self.model.predict,
+            rows.ids.to(device),
+            rows.is_maskable.to(device),
+            self.decode,
+            mask_id=self.model.config.mask_token_id,
+            forbidden=[self.tokenizer.sep_token_id],
+            keys=None if keys is None else torch.tensor(list(keys)),
+            seed=seed,
+        )
+        self.forwards += found.forwards
+        return answers_of(self.tokenizer, found.sequences, rows.is_maskable)
+
+
+def load_solver(folder: str | Path, puzzles: Puzzles, decode: DecodeConfig, *, device: str = "auto") -> Solver:
+    """Load a trained model as a solver of its puzzles.
+
+    Args:
+        folder: What `tenon mdm train` made.
+        puzzles: The kind and size it is asked for, which gives the lengths.
+        decode: How it writes.
+        device: Where.
+
+    Raises:
+        DataError: Its positions are too few for these puzzles.
+    """
+    config = load_config(folder)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    longest = puzzles.longest
+    length = sum(longest) + 2
+    if config.model_type == "mdm":
+        model: Any = MDMForMaskedDiffusion.from_pretrained(folder).eval().to(device)
+        known = model.config.backbone.max_position_embeddings
+    else:
+        model = load_model(folder, device=device)
+        known = model.config.max_position_embeddings
+    if length > known:
+        raise DataError(f"{folder} knows {known} positions, but these puzzles need {length}; give one trained on them.")
+    return Solver(model, load_tokenizer(folder), length, longest[1] + 1, decode)
+
+
+def evaluate_puzzles(
+    run: Run,
+    solver: Solver,
+    puzzles: Puzzles,
+    drawn: Sequence[Puzzle],
+    *,
+    name: str,
+    group: str | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Let a solver answer every puzzle, and count what is right.
+
+    Args:
+        run: Keeps one row per puzzle in `answers-<name>.jsonl`, so that a killed evaluation goes on.
+        solver: Writes the answers.
+        puzzles: Judges them.
+        drawn: The puzzles, of a split that the model has not seen.
+        name: Of the rows.
+        group: The fact by which they are also grouped, such as `planning_distance`.
+        batch_size: Puzzles answered together.
+        seed: Of the noise.
+
+    Returns:
+        One row for all puzzles, then one per value of `group`: how many, `strict` and `official` accuracy [share], the
+        strict one's Wilson interval, and how many could not be read.
+    """
+    file = f"answers-{name}"
+    order = range(0, len(drawn), batch_size)
+    for start in run.track(order, f"answering ({name})", name=file, key=lambda start: _last(drawn, start, batch_size)):
+        batch = drawn[start : start + batch_size]
+        texts = solver([one.prompt for one in batch], range(start, start + len(batch)), seed=seed)
+        for puzzle, text in zip(batch, texts, strict=True):
+            verdict = puzzles.verify(puzzle.prompt, text)
+            told = {"strict": verdict.strict, "official": verdict.official, "reason": verdict.reason}
+            run.append(
+                file, {"key": puzzle.key, "prompt": puzzle.prompt, "predict": text, "label": puzzle.answer} | told
+            )
+    rows = {row["key"]: row for row in run.rows(file)}
+    found = [(puzzle, rows[puzzle.key]) for puzzle in drawn]
+    table = [_counted("all", [row for _, row in found])]
+    if group is not None:
+        for value in sorted({puzzle.facts[group] for puzzle in drawn}):
+            table.append(_counted(value, [row for puzzle, row in found if puzzle.facts[group] == value]))
+    return table
+
+
+def _last(drawn: Sequence[Puzzle], start: int, size: int) -> str:
+    return drawn[min(start + size, len(drawn)) - 1].key
+
+
+def _counted(group: Any, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    strict = sum(row["strict"] for row in rows)
+    low, high = wilson_interval(strict, len(rows))
+    return {
+        "group": group,
+        "puzzles": len(rows),
+        "strict": strict / len(rows),
+        "low": low,
+        "high": high,
+        "official": sum(row["official"] for row in rows) / len(rows),
+        "malformed": sum(str(row["reason"]).startswith("malformed") for row in rows),
+    }

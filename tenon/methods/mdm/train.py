@@ -1,0 +1,158 @@
+"""Training on puzzles: a masked-diffusion model, or the autoregressive baseline of the same size on the same rows."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import torch
+
+from tenon.core.errors import require
+from tenon.core.seeds import derive, seed_everything
+from tenon.core.training.config import TrainConfig, training_arguments
+from tenon.core.training.rows import PassRows
+from tenon.methods.mdm.config import MDMConfig
+from tenon.methods.mdm.layout import EOS, MASK, PAD, Rows, lay_out, puzzle_tokenizer
+from tenon.methods.mdm.model import SIZES, new_model
+from tenon.methods.mdm.trainer import IGNORE, MDMTrainer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tenon.core.run import Run
+    from tenon.tasks.puzzles import Puzzles
+
+__all__ = ["Objective", "PuzzleTraining", "puzzles_of", "row_length", "train_on_puzzles"]
+
+Objective: TypeAlias = Literal["mdm", "ar", "reverse_ar"]
+Kind: TypeAlias = Literal["sudoku", "countdown", "sat", "path"]
+
+_SIZE = {"sudoku": "box", "countdown": "numbers", "sat": "variables", "path": "nodes"}
+"""The field that says how large a puzzle is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PuzzleTraining:
+    """What is trained on what."""
+
+    kind: Kind = "path"
+    """The puzzle."""
+    size: int | None = None
+    """How large it is: box of a Sudoku, numbers of Countdown, variables of SAT, nodes of a path; none: as published."""
+    rows: int = 50_000
+    """Different puzzles to learn from."""
+    objective: Objective = "mdm"
+    """`mdm`, or the baselines: `ar` writes from left to right, `reverse_ar` the reversed answer (paths alone)."""
+    model: str = "tiny"
+    """A published size, tiny, base or medium; the next three change it."""
+    layers: int | None = None
+    """Transformer blocks."""
+    hidden: int | None = None
+    """Width."""
+    heads: int | None = None
+    """Attention heads."""
+    dropout: float = 0.1
+    """Of attention, residuals and embeddings."""
+    mdm: MDMConfig = field(default_factory=MDMConfig)
+    """Noise and weights; of no meaning for the baselines."""
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1000, batch_size=64, weight_decay=0.0))
+    """Optimiser, schedule and batch."""
+
+    def __post_init__(self) -> None:
+        require(self.rows >= 1, self, "rows", "1 or more")
+        require(0 <= self.dropout < 1, self, "dropout", "between 0 and 1, 1 excluded")
+        require({"small": "base"}.get(self.model, self.model) in SIZES, self, "model", f"one of {', '.join(SIZES)}")
+        is_path = self.kind == "path"
+        require(is_path or self.objective != "reverse_ar", self, "objective", "'mdm' or 'ar': only paths are reversed")
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What the model's config has other than the published size."""
+        sizes = {"n_layer": self.layers, "n_embd": self.hidden, "n_head": self.heads}
+        dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), self.dropout)
+        return {name: value for name, value in sizes.items() if value is not None} | dropout
+
+
+def puzzles_of(kind: str, size: int | None) -> Puzzles:
+    """Give a kind of puzzle in a size.
+
+    Args:
+        kind: sudoku, countdown, sat or path.
+        size: See `PuzzleTraining.size`.
+    """
+    from dataclasses import replace
+
+    from tenon.tasks.puzzles import KINDS
+
+    made: Any = KINDS[kind]()
+    found: Puzzles = made if size is None else replace(made, **{_SIZE[kind]: size})
+    return found
+
+
+def row_length(puzzles: Puzzles) -> int:
+    """Give the length of a row: the longest prompt and answer, SEP and EOS [tokens]."""
+    return sum(puzzles.longest) + 2
+
+
+def train_on_puzzles(run: Run, config: PuzzleTraining) -> Path:
+    """Train, or go on with it, and give the folder with model and tokenizer; what is finished is not done again.
+
+    Args:
+        run: Holds checkpoints, metrics and the model.
+        config: All of it.
+    """
+    from transformers import Trainer
+
+    from tenon.core.training.loop import checkpoint_folder, train
+
+    finished = run.path / "model"
+    if run.stage_done("training"):
+        return finished
+    tokenizer, puzzles = puzzle_tokenizer(), puzzles_of(config.kind, config.size)
+    length = row_length(puzzles)
+    rows = _rows(tokenizer, puzzles, config, length)
+    seed_everything(derive(config.train.seed, "weights"))
+    model = new_model(
+        config.model, vocab_size=len(tokenizer), mask_token_id=MASK, positions=max(512, length), **config.changes
+    )
+    arguments = training_arguments(config.train, checkpoint_folder(run))
+    items = config.train.steps * config.train.batch_size * config.train.accumulation * arguments.world_size
+    columns = {"input_ids": rows.ids, "labels": torch.where(rows.is_maskable, rows.ids, IGNORE)}
+    data = PassRows(columns, items=items, seed=config.train.seed)
+    trained: Any = model if config.objective == "mdm" else _causal(model)
+    options: dict[str, Any] = {"model": trained, "args": arguments, "train_dataset": data}
+    trainer = MDMTrainer(mdm=config.mdm, **options) if config.objective == "mdm" else Trainer(**options)
+    train(trainer, run, label=f"training {config.objective} on {puzzles.name}")
+    partial = finished.with_name("model.partial")
+    if trainer.is_world_process_zero():
+        shutil.rmtree(partial, ignore_errors=True)
+    trainer.save_model(str(partial))
+    if trainer.is_world_process_zero():
+        (partial / "training_args.bin").unlink(missing_ok=True)
+        tokenizer.save_pretrained(partial)
+        shutil.rmtree(finished, ignore_errors=True)
+        partial.rename(finished)
+    run.finish_stage("training", tokens=items * length)
+    return finished
+
+
+def _rows(tokenizer: Any, puzzles: Puzzles, config: PuzzleTraining, length: int) -> Rows:
+    drawn = list(puzzles.generate(config.train.seed, "train", config.rows))
+    answers = [one.facts["reversed"] if config.objective == "reverse_ar" else one.answer for one in drawn]
+    # What a baseline has behind its EOS teaches it nothing.
+    learn_pad = config.objective == "mdm" and config.mdm.pad_policy == "learn"
+    return lay_out(tokenizer, [one.prompt for one in drawn], answers, length=length, learn_pad=learn_pad)
+
+
+def _causal(model: Any) -> Any:
+    """Give the decoder of a masked-diffusion model as it would have been: the same weights, looking back alone."""
+    decoder = model.decoder
+    decoder.config.is_causal = True
+    for module in decoder.modules():
+        if hasattr(module, "is_causal"):
+            module.is_causal = True
+    decoder.loss_type = "ForCausalLM"
+    for config in (decoder.config, decoder.generation_config):
+        config.eos_token_id, config.pad_token_id = EOS, PAD
+    return decoder
