@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
 
 from tenon.core.errors import ConfigError, require
+from tenon.core.training.config import TrainConfig
 
-__all__ = ["DecodeConfig", "MDMConfig", "Order", "TimeWeight"]
+__all__ = [
+    "PRESETS",
+    "SIZES",
+    "DecodeConfig",
+    "Kind",
+    "MDMConfig",
+    "Objective",
+    "Order",
+    "PuzzleTraining",
+    "TimeWeight",
+]
 
 TimeWeight: TypeAlias = Literal["linear", "elbo", "none"]
 Order: TypeAlias = Literal["topk", "margin", "entropy", "random"]
+Objective: TypeAlias = Literal["mdm", "ar", "reverse_ar"]
+Kind: TypeAlias = Literal["sudoku", "countdown", "sat", "path"]
+
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"n_layer": 3, "n_embd": 384, "n_head": 12},  # [code] "6M": 5,532,672 parameters with 31 tokens
+    "base": {"n_layer": 12, "n_embd": 768, "n_head": 12},  # [code] "85M": 85,473,024
+    "medium": {"n_layer": 24, "n_embd": 1024, "n_head": 16},  # [code] "303M": 302,867,456
+}
+"""GPT-2 of the paper's sizes, 512 positions, tied embeddings, dropout 0.1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,3 +88,98 @@ class DecodeConfig:
     def __post_init__(self) -> None:
         require(self.steps >= 1, self, "steps", "1 or more")
         require(self.noise >= 0, self, "noise", "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PuzzleTraining:
+    """What is trained on what."""
+
+    kind: Kind = "path"
+    """The puzzle."""
+    size: int | None = None
+    """How large it is: box of a Sudoku, numbers of Countdown, variables of SAT, nodes of a path; none: as published."""
+    rows: int = 50_000
+    """Different puzzles to learn from."""
+    objective: Objective = "mdm"
+    """`mdm`, or the baselines: `ar` writes from left to right, `reverse_ar` the reversed answer (paths alone)."""
+    model: str = "tiny"
+    """A published size, tiny, base or medium; the next three change it."""
+    layers: int | None = None
+    """Transformer blocks."""
+    hidden: int | None = None
+    """Width."""
+    heads: int | None = None
+    """Attention heads."""
+    dropout: float = 0.1
+    """Of attention, residuals and embeddings."""
+    mdm: MDMConfig = field(default_factory=MDMConfig)
+    """Noise and weights; of no meaning for the baselines."""
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1000, batch_size=64, weight_decay=0.0))
+    """Optimiser, schedule and batch."""
+
+    def __post_init__(self) -> None:
+        require(self.rows >= 1, self, "rows", "1 or more")
+        require(0 <= self.dropout < 1, self, "dropout", "between 0 and 1, 1 excluded")
+        require({"small": "base"}.get(self.model, self.model) in SIZES, self, "model", f"one of {', '.join(SIZES)}")
+        is_path = self.kind == "path"
+        require(is_path or self.objective != "reverse_ar", self, "objective", "'mdm' or 'ar': only paths are reversed")
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What the model's config has other than the published size."""
+        sizes = {"n_layer": self.layers, "n_embd": self.hidden, "n_head": self.heads}
+        dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), self.dropout)
+        return {name: value for name, value in sizes.items() if value is not None} | dropout
+
+
+def _paper(kind: Kind, size: int, rows: int, steps: int, token_beta: float, **train: Any) -> PuzzleTraining:
+    """Give a training of the paper; what all of them share."""
+    shared = TrainConfig(
+        steps=steps,
+        batch_size=128, accumulation=8,  # [code] 128 rows on each of 8 GPUs; [ours] how one device has them
+        learning_rate=1e-3,  # [code] for tiny models; script names that say 3e-4 are stale
+        schedule="cosine", min_lr_ratio=0.0, warmup_steps=0,  # [code]
+        weight_decay=0.0, adam_beta1=0.9, adam_beta2=0.999, max_grad_norm=1.0,  # [code] Trainer's own
+        precision="fp16",  # [code]
+        seed=42,  # [code]
+        log_every=50, save_every=1000,  # [ours]
+    )  # fmt: skip
+    mdm = MDMConfig(
+        steps=20, time_weight="linear", token_alpha=0.25, token_beta=token_beta,  # [code]
+        loss_scale="normalised",  # [ours] under Adam the same but for clipping, and safe in fp16
+        loss_norm="masked", pad_policy="learn",  # [code]
+    )  # fmt: skip
+    return PuzzleTraining(
+        kind=kind, size=size, rows=rows, model="tiny", dropout=0.1, mdm=mdm, train=replace(shared, **train)
+    )
+
+
+PRESETS: dict[str, PuzzleTraining] = {
+    # Epochs of the release, as optimiser steps of 1,024 rows.
+    "paper-path": _paper("path", 6, 50_000, 4_900, 1.0),  # [paper] 50k rows; [code] 100 epochs; K [inferred]
+    # Beta of three and five numbers [inferred] from four's.
+    "paper-countdown-3": _paper("countdown", 3, 500_000, 293_000, 2.0),  # [paper] 500k; [code] 600 epochs
+    "paper-countdown-4": replace(
+        _paper("countdown", 4, 500_000, 293_000, 2.0, learning_rate=3e-4), model="base",  # [code]
+    ),
+    "paper-countdown-5": _paper("countdown", 5, 500_000, 293_000, 2.0),  # [paper], [code]
+    "paper-sudoku": _paper("sudoku", 3, 100_000, 29_000, 1.0),  # [paper] 100k; [code] 300 epochs; puzzles [ours]
+    "paper-sat-5": _paper("sat", 5, 50_000, 29_000, 1.0),  # [paper] 50k; [code] 600 epochs; format [ours]
+    "paper-sat-7": _paper("sat", 7, 50_000, 29_000, 1.0),  # [paper], [code]; format [ours]
+    "paper-sat-9": _paper("sat", 9, 100_000, 58_000, 1.0),  # [code]; rows and format [ours]
+    # Minutes on one core.
+    "small-path": PuzzleTraining(
+        kind="path", size=4, rows=50_000, layers=3, hidden=128, heads=4, dropout=0.0,  # [ours]
+        train=TrainConfig(
+            steps=3000, batch_size=64, learning_rate=1e-3, weight_decay=0.0, warmup_steps=50,  # [ours]
+            log_every=50, save_every=500, device="cpu",  # [ours]
+        ),
+    ),
+    "small-sudoku": PuzzleTraining(
+        kind="sudoku", size=2, rows=20_000, layers=4, hidden=128, heads=4, dropout=0.0,  # [ours]
+        train=TrainConfig(
+            steps=2000, batch_size=64, learning_rate=1e-3, weight_decay=0.0, warmup_steps=50,  # [ours]
+            log_every=50, save_every=500, device="cpu",  # [ours]
+        ),
+    ),
+}  # fmt: skip

@@ -16,15 +16,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 from transformers.modeling_outputs import MaskedLMOutput
 
 from tenon.core.errors import ConfigError, DataError, UnsupportedModelError
+from tenon.methods.mdm.config import SIZES
 
-__all__ = ["SIZES", "MDMForMaskedDiffusion", "MDMModelConfig", "check_bidirectional", "new_model"]
-
-SIZES: dict[str, dict[str, int]] = {
-    "tiny": {"n_layer": 3, "n_embd": 384, "n_head": 12},  # [code] "6M": 5,532,672 parameters with 31 tokens
-    "base": {"n_layer": 12, "n_embd": 768, "n_head": 12},  # [code] "85M": 85,473,024
-    "medium": {"n_layer": 24, "n_embd": 1024, "n_head": 16},  # [code] "303M": 302,867,456
-}
-"""GPT-2 of the paper's sizes, 512 positions, tied embeddings, dropout 0.1."""
+__all__ = ["MDMForMaskedDiffusion", "MDMModelConfig", "check_bidirectional", "new_model"]
 
 
 class MDMModelConfig(PreTrainedConfig):

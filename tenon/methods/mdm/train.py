@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tenon.core.errors import require
 from tenon.core.seeds import derive, seed_everything
-from tenon.core.training.config import TrainConfig, training_arguments
+from tenon.core.training.config import training_arguments
 from tenon.core.training.rows import PassRows
-from tenon.methods.mdm.config import MDMConfig
+from tenon.methods.mdm.config import PuzzleTraining
 from tenon.methods.mdm.layout import EOS, MASK, PAD, Rows, lay_out, puzzle_tokenizer
-from tenon.methods.mdm.model import SIZES, new_model
+from tenon.methods.mdm.model import new_model
 from tenon.methods.mdm.trainer import IGNORE, MDMTrainer
 
 if TYPE_CHECKING:
@@ -23,55 +21,10 @@ if TYPE_CHECKING:
     from tenon.core.run import Run
     from tenon.tasks.puzzles import Puzzles
 
-__all__ = ["Objective", "PuzzleTraining", "puzzles_of", "row_length", "train_on_puzzles"]
-
-Objective: TypeAlias = Literal["mdm", "ar", "reverse_ar"]
-Kind: TypeAlias = Literal["sudoku", "countdown", "sat", "path"]
+__all__ = ["puzzles_of", "row_length", "train_on_puzzles"]
 
 _SIZE = {"sudoku": "box", "countdown": "numbers", "sat": "variables", "path": "nodes"}
 """The field that says how large a puzzle is."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PuzzleTraining:
-    """What is trained on what."""
-
-    kind: Kind = "path"
-    """The puzzle."""
-    size: int | None = None
-    """How large it is: box of a Sudoku, numbers of Countdown, variables of SAT, nodes of a path; none: as published."""
-    rows: int = 50_000
-    """Different puzzles to learn from."""
-    objective: Objective = "mdm"
-    """`mdm`, or the baselines: `ar` writes from left to right, `reverse_ar` the reversed answer (paths alone)."""
-    model: str = "tiny"
-    """A published size, tiny, base or medium; the next three change it."""
-    layers: int | None = None
-    """Transformer blocks."""
-    hidden: int | None = None
-    """Width."""
-    heads: int | None = None
-    """Attention heads."""
-    dropout: float = 0.1
-    """Of attention, residuals and embeddings."""
-    mdm: MDMConfig = field(default_factory=MDMConfig)
-    """Noise and weights; of no meaning for the baselines."""
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1000, batch_size=64, weight_decay=0.0))
-    """Optimiser, schedule and batch."""
-
-    def __post_init__(self) -> None:
-        require(self.rows >= 1, self, "rows", "1 or more")
-        require(0 <= self.dropout < 1, self, "dropout", "between 0 and 1, 1 excluded")
-        require({"small": "base"}.get(self.model, self.model) in SIZES, self, "model", f"one of {', '.join(SIZES)}")
-        is_path = self.kind == "path"
-        require(is_path or self.objective != "reverse_ar", self, "objective", "'mdm' or 'ar': only paths are reversed")
-
-    @property
-    def changes(self) -> dict[str, Any]:
-        """What the model's config has other than the published size."""
-        sizes = {"n_layer": self.layers, "n_embd": self.hidden, "n_head": self.heads}
-        dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), self.dropout)
-        return {name: value for name, value in sizes.items() if value is not None} | dropout
 
 
 def puzzles_of(kind: str, size: int | None) -> Puzzles:
