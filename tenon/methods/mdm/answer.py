@@ -17,12 +17,16 @@ from tenon.methods.mdm.config import DecodeConfig
 from tenon.methods.mdm.layout import answers_of, lay_out
 from tenon.methods.mdm.model import MDMForMaskedDiffusion
 from tenon.methods.mdm.sampler import sample
+from tenon.methods.mdm.train import puzzles_of
 
 if TYPE_CHECKING:
     from tenon.core.run import Run
     from tenon.tasks.puzzles import Puzzle, Puzzles
 
-__all__ = ["Solver", "evaluate_puzzles", "load_solver"]
+__all__ = ["GROUPS", "Solver", "evaluate_puzzles", "load_solver", "trained_for", "turned"]
+
+GROUPS = {"path": "planning_distance", "sudoku": "givens", "countdown": None, "sat": None}
+"""The fact by which the accuracy of a kind is also shown."""
 
 
 @dataclass
@@ -72,13 +76,42 @@ class Solver:
         return answers_of(self.tokenizer, found.sequences, rows.is_maskable)
 
 
-def load_solver(folder: str | Path, puzzles: Puzzles, decode: DecodeConfig, *, device: str = "auto") -> Solver:
+def trained_for(folder: str | Path) -> tuple[Puzzles, str]:
+    """Give the puzzles that a model was trained on, and its objective.
+
+    Raises:
+        DataError: It is no model of `tenon mdm train`.
+    """
+    puzzle = getattr(load_config(folder), "puzzle", None)
+    if not isinstance(puzzle, dict):
+        raise DataError(f"{folder} does not say what it was trained on; give the model of a `tenon mdm train`.")
+    return puzzles_of(puzzle["kind"], puzzle["size"]), str(puzzle["objective"])
+
+
+def turned(text: str) -> str:
+    """Give a path from its end to its start, each edge turned round.
+
+    >>> turned("1,6/6,5")
+    '5,6/6,1'
+    """
+    return "/".join(",".join(reversed(edge.split(","))) for edge in reversed(text.split("/")))
+
+
+def load_solver(
+    folder: str | Path,
+    puzzles: Puzzles,
+    decode: DecodeConfig,
+    *,
+    objective: str = "mdm",
+    device: str = "auto",
+) -> Solver:
     """Load a trained model as a solver of its puzzles.
 
     Args:
         folder: What `tenon mdm train` made.
         puzzles: The kind and size it is asked for, which gives the lengths.
         decode: How it writes.
+        objective: What it was trained for; `reverse_ar` writes backwards.
         device: Where.
 
     Raises:
@@ -97,7 +130,8 @@ def load_solver(folder: str | Path, puzzles: Puzzles, decode: DecodeConfig, *, d
         known = model.config.max_position_embeddings
     if length > known:
         raise DataError(f"{folder} knows {known} positions, but these puzzles need {length}; give one trained on them.")
-    return Solver(model, load_tokenizer(folder), length, longest[1] + 1, decode)
+    reverse = turned if objective == "reverse_ar" else None
+    return Solver(model, load_tokenizer(folder), length, longest[1] + 1, decode, reverse)
 
 
 def evaluate_puzzles(

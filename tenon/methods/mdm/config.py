@@ -132,6 +132,45 @@ class PuzzleTraining:
         return {name: value for name, value in sizes.items() if value is not None} | dropout
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """Which puzzles are asked, and how they are answered."""
+
+    puzzles: int = 500
+    """Unseen puzzles, of the test split."""
+    orders: tuple[Order, ...] = ("topk", "margin", "random")
+    """Orders of writing that are compared."""
+    steps: tuple[int, ...] = (1, 5, 20)
+    """Numbers of forward passes that are compared."""
+    noise: float = 0.5
+    """See `DecodeConfig`."""
+    revise: tuple[bool, ...] = (True,)
+    """Whether what is written may be changed; `true,false` compares both."""
+    batch_size: int = 64
+    """Puzzles answered together."""
+    seed: int = 0
+    """Names the draw of the puzzles and of the noise."""
+
+    def __post_init__(self) -> None:
+        require(self.puzzles >= 1, self, "puzzles", "1 or more")
+        require(self.batch_size >= 1, self, "batch_size", "1 or more")
+        require(
+            bool(self.orders and self.steps and self.revise), self, "orders", "one or more, and so steps and revise"
+        )
+        for made in self.decodings():
+            assert made  # each checks itself
+
+    def decodings(self) -> list[DecodeConfig]:
+        """Give every way of writing: `random` and a single step are not told apart by `revise`."""
+        made = [
+            DecodeConfig(order=order, steps=steps, noise=self.noise, revise=revise)
+            for order in self.orders
+            for steps in self.steps
+            for revise in (self.revise if order != "random" and steps > 1 else self.revise[:1])
+        ]
+        return list(dict.fromkeys(made))
+
+
 def _paper(kind: Kind, size: int, rows: int, steps: int, token_beta: float, **train: Any) -> PuzzleTraining:
     """Give a training of the paper; what all of them share."""
     shared = TrainConfig(

@@ -74,6 +74,7 @@ def train_on_puzzles(run: Run, config: PuzzleTraining) -> Path:
     columns = {"input_ids": rows.ids, "labels": torch.where(rows.is_maskable, rows.ids, IGNORE)}
     data = PassRows(columns, items=items, seed=config.train.seed)
     trained: Any = model if config.objective == "mdm" else _causal(model)
+    trained.config.puzzle = {"kind": config.kind, "size": config.size, "objective": config.objective}  # for `eval`
     options: dict[str, Any] = {"model": trained, "args": arguments, "train_dataset": data}
     trainer = MDMTrainer(mdm=config.mdm, **options) if config.objective == "mdm" else Trainer(**options)
     train(trainer, run, label=f"training {config.objective} on {puzzles.name}")

@@ -187,8 +187,9 @@ def reference_logits(model: PreTrainedModel, ids: Sequence[int], steps: Sequence
 
 def _rotated(vectors: Tensor, position: int, rotary: Any) -> Tensor:
     """Rotate [heads, head_dim] to a position: pairs (x_f, x_{f + half}) by the angle position * inv_freq_f."""
-    angle = position * rotary.inv_freq.to(vectors.dtype)
+    wide = vectors.to(torch.promote_types(vectors.dtype, torch.float32))  # as models do: half precision is no angle
+    angle = position * rotary.inv_freq.to(wide.dtype)
     cos, sin = angle.cos() * rotary.attention_scaling, angle.sin() * rotary.attention_scaling
     half = len(angle)
-    first, second = vectors[:, :half], vectors[:, half:]
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=1)
+    first, second = wide[:, :half], wide[:, half:]
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=1).to(vectors.dtype)

@@ -1,0 +1,166 @@
+"""`tenon mdm`: train on puzzles, let a model solve them, and count what is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tenon.core.commandline import ConfigFile, Device, Json, Out, Preset, Seed, Sets, emit, given, with_seed
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True)
+
+Results = Annotated[Path | None, typer.Option("--results", help="Also write the figures to this results file.")]
+
+
+@app.callback()
+def mdm() -> None:
+    """Train a masked-diffusion model that plans: Sudoku, Countdown, SAT, paths; beside its left-to-right baseline."""
+
+
+@app.command("train")
+def train_command(
+    kind: Annotated[str, typer.Argument(help="sudoku, countdown, sat or path.")],
+    preset: Preset = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    out: Out = Path("runs/mdm-train"),
+    as_json: Json = False,
+) -> None:
+    """Train on generated puzzles; --set objective=ar is the left-to-right baseline on the same rows and steps.
+
+    Example: tenon mdm train path --preset small-path --out runs/path
+    Example: torchrun --nproc-per-node 8 -m tenon mdm train sudoku --preset paper-sudoku
+    """
+    from tenon.core.config import load
+    from tenon.core.errors import ConfigError
+    from tenon.core.ranks import is_main
+    from tenon.core.run import Run
+    from tenon.methods.mdm.config import PRESETS, PuzzleTraining
+    from tenon.methods.mdm.pictures import draw_loss
+    from tenon.methods.mdm.train import train_on_puzzles
+
+    chosen = [] if preset else [f"kind={kind}"]
+    settings = load(
+        PuzzleTraining,
+        presets=PRESETS,
+        preset=preset,
+        file=config,
+        sets=with_seed([*chosen, *(sets or ())], seed, "train.seed"),
+    )
+    if settings.kind != kind:
+        raise ConfigError(f"The preset {preset!r} is for {settings.kind}, but {kind} came; choose one of both.")
+    with Run.open(out, config=settings, command=given(), seed=settings.train.seed) as run:
+        folder = train_on_puzzles(run, settings)
+        if not is_main():  # under torchrun, one process shows
+            return
+        losses = [line for line in run.metrics() if line.get("loss") is not None]
+        row: dict[str, Any] = {"kind": settings.kind, "objective": settings.objective, "steps": settings.train.steps}
+        row |= {"rows": settings.rows, "loss at the end": losses[-1]["loss"] if losses else None}
+        run.table("training", [row], "What was trained; losses of different objectives are not comparable.")
+        run.figure("loss", draw_loss(losses), "Training loss.", "A line of training loss over steps.")
+        page = run.report(f"MDM: {settings.objective} on {kind}")
+    told = f"The model is in {folder}. Measure it: tenon mdm eval {folder}\nThe page is {page}"
+    emit({"model": str(folder), **row}, as_json=as_json, text=told)
+
+
+@app.command("eval")
+def eval_command(
+    model: Annotated[str, typer.Argument(help="Folder of a model that `tenon mdm train` made.")],
+    puzzles: Annotated[int | None, typer.Option(help="Puzzles to ask.")] = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    out: Out = Path("runs/mdm-eval"),
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Let a model solve unseen puzzles, in several orders and numbers of steps, and count what is right.
+
+    Strict follows the rules of the puzzle; official is the released code's way, holes included.
+
+    Example: tenon mdm eval runs/path/model --puzzles 1000 --set orders=topk,random --set steps=1,2,5,20
+    """
+    from tenon.core.config import load
+    from tenon.core.models.loading import weights_hash
+    from tenon.core.results import write_results
+    from tenon.core.run import Run
+    from tenon.methods.mdm.answer import GROUPS, trained_for
+    from tenon.methods.mdm.config import EvalConfig
+    from tenon.methods.mdm.evaluate import compare_decodings
+    from tenon.methods.mdm.pictures import draw_groups, draw_orders
+
+    sets = [*(sets or ()), *([] if puzzles is None else [f"puzzles={puzzles}"])]
+    settings = load(EvalConfig, file=config, sets=with_seed(sets, seed))
+    kind, objective = trained_for(model)
+    identity = {"weights": weights_hash(model)}
+    with Run.open(out, config=settings, command=given(), seed=settings.seed, identity=identity) as run:
+        figures = compare_decodings(run, model, kind, objective, settings, device=device)
+        run.table(
+            "decodings",
+            figures["decodings"],
+            f"{settings.puzzles} unseen puzzles ({kind.name}). Strict: right by the rules; official: by the released "
+            "code's way. Intervals are Wilson's, 95 %.",
+        )
+        if objective == "mdm" and len(settings.steps) > 1:
+            picture = draw_orders(figures["decodings"])
+            run.figure("decodings", picture, "Solved, by order of writing and forward passes.", "Lines of accuracy.")
+        if figures["groups"]:
+            name = str(GROUPS[kind.name]).replace("_", " ")
+            run.table("groups", figures["groups"], f"By {name}, with the first way of writing at its most steps.")
+            picture = draw_groups({objective: figures["groups"]}, name)
+            run.figure("groups", picture, f"Solved, by {name}.", "A line of accuracy over groups.")
+        page = run.report(f"MDM: {objective} on {kind.name}, measured")
+    if results is not None:
+        write_results(
+            results,
+            command=given(shortened=True),
+            seed=settings.seed,
+            weights=identity["weights"],
+            config=settings,
+            **figures,
+        )
+    best = max(figures["decodings"], key=lambda row: float(row["strict"]))
+    told = f"{best['strict']:.1%} solved ({best['order']}, {best['steps']} steps)\nThe page is {page}"
+    emit(figures, as_json=as_json, text=told)
+
+
+@app.command("solve")
+def solve_command(
+    model: Annotated[str, typer.Argument(help="Folder of a model that `tenon mdm train` made.")],
+    puzzle: Annotated[list[str], typer.Argument(help="Puzzles in the format of their kind, or a file of one a line.")],
+    sets: Sets = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Solve puzzles, and show how the answer fills in: what is easy first.
+
+    Example: tenon mdm solve runs/path/model "0,3/4,5/5,1/1,3/3,2/2,7-4,7" --set steps=10
+    """
+    from tenon.core.commandline import say
+    from tenon.core.config import load
+    from tenon.methods.mdm.answer import load_solver, trained_for
+    from tenon.methods.mdm.config import DecodeConfig
+    from tenon.methods.mdm.show import frames, read_puzzles
+
+    kind, objective = trained_for(model)
+    decode = load(DecodeConfig, sets=sets or ())
+    solver = load_solver(model, kind, decode, objective=objective, device=device)
+    prompts = read_puzzles(puzzle)
+    solved = []
+    for index, prompt in enumerate(prompts):
+        kind.solve(prompt)  # what is no puzzle of this kind is refused before anything is written
+        for frame in frames(solver, kind, prompt, key=index, seed=seed or 0):
+            if not as_json:
+                say(frame)
+        (text,) = solver([prompt], [index], seed=seed or 0)
+        verdict = kind.verify(prompt, text)
+        solved.append({"puzzle": prompt, "answer": text, "right": verdict.strict, "reason": verdict.reason})
+    lines = [f"{row['answer']}  {'right' if row['right'] else 'wrong: ' + str(row['reason'])}" for row in solved]
+    emit({"solved": solved}, as_json=as_json, text="\n".join(lines))

@@ -1,0 +1,82 @@
+"""What training and answering look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tenon.core.report import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_groups", "draw_loss", "draw_orders"]
+
+
+def draw_loss(lines: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the loss over the steps.
+
+    Args:
+        lines: Of the metrics, with `step` and `loss`.
+    """
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure()
+        axes = figure.add_subplot()
+        told = [line for line in lines if line.get("loss") is not None]
+        axes.plot([line["step"] for line in told], [line["loss"] for line in told])
+        axes.set(xlabel="step", ylabel="loss", yscale="log")
+        return figure
+
+
+def draw_orders(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw accuracy over forward passes, one line per order of writing.
+
+    Args:
+        rows: With `order`, `revise`, `steps`, `strict`, `low` and `high` [share].
+    """
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure()
+        axes = figure.add_subplot()
+        for name in dict.fromkeys(_name(row) for row in rows):
+            mine = sorted((row for row in rows if _name(row) == name), key=lambda row: row["steps"])
+            heights = [100 * row["strict"] for row in mine]
+            error = [
+                [height - 100 * row["low"] for height, row in zip(heights, mine, strict=True)],
+                [100 * row["high"] - height for height, row in zip(heights, mine, strict=True)],
+            ]
+            axes.errorbar([row["steps"] for row in mine], heights, error, fmt="o-", capsize=3, label=name)
+        axes.set(xlabel="forward passes", ylabel="solved [%]", xscale="log", ylim=(-2, 102))
+        axes.legend(fontsize=9)
+        return figure
+
+
+def draw_groups(tables: Mapping[str, Sequence[Mapping[str, Any]]], xlabel: str) -> Figure:
+    """Draw accuracy by group, one line per model.
+
+    Args:
+        tables: Per model the rows of `evaluate_puzzles` with a number as `group`.
+        xlabel: What the groups are.
+    """
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure()
+        axes = figure.add_subplot()
+        for name, rows in tables.items():
+            heights = [100 * row["strict"] for row in rows]
+            error = [
+                [height - 100 * row["low"] for height, row in zip(heights, rows, strict=True)],
+                [100 * row["high"] - height for height, row in zip(heights, rows, strict=True)],
+            ]
+            axes.errorbar([row["group"] for row in rows], heights, error, fmt="o-", capsize=3, label=name)
+        axes.set(xlabel=xlabel, ylabel="solved [%]", ylim=(-2, 102))
+        axes.legend(fontsize=9)
+        return figure
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return str(row["order"]) + ("" if row["revise"] else ", never revised")
