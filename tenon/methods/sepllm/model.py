@@ -26,6 +26,7 @@ from tenon.methods.sepllm.cache import UNTOUCHED, SepCache, layer_kinds, layer_r
 from tenon.methods.sepllm.config import SepConfig, single
 from tenon.methods.sepllm.kernels import ATTENTION, Masks, attend
 from tenon.methods.sepllm.mask import ranks, spaced, within
+from tenon.methods.sepllm.pieces import joined, sliced
 from tenon.methods.sepllm.separators import check_density, resolve_separators
 
 if TYPE_CHECKING:
@@ -338,13 +339,13 @@ class Applied:
             rest = None if is_real is None else is_real[:, start:]
             stop = start + (cache.room(columns - start, rest) if kwargs[self._cache_name] is not None else columns)
             cut = slice(start, stop)
-            part = kwargs if (start, stop) == (0, columns) else _sliced(kwargs, cut, past)
+            part = kwargs if (start, stop) == (0, columns) else sliced(kwargs, cut, past)
             real = None if is_real is None else is_real[:, cut]
             if real is not None and bool(real.all()):
                 real = None
             outputs.append(self._piece(part, cache, is_sep[:, cut], real))
             start = stop
-        return outputs[0] if len(outputs) == 1 else _concatenated(outputs, self._cache_name)
+        return outputs[0] if len(outputs) == 1 else joined(outputs, self._cache_name)
 
     def _piece(
         self,
@@ -383,37 +384,3 @@ def _frequencies(rotary: torch.nn.Module) -> Tensor:
             f"needs one of {', '.join(FIXED_ROPE)}. Use positions='absolute' within the trained length."
         )
     return inv_freq
-
-
-def _sliced(kwargs: dict[str, Any], cut: slice, past: int) -> dict[str, Any]:
-    """Give the arguments of one piece of a forward."""
-    part = dict(kwargs)
-    for name in ("input_ids", "inputs_embeds", "position_ids"):
-        if part.get(name) is not None:
-            part[name] = part[name][:, cut]
-    if part.get("attention_mask") is not None:
-        columns = part["attention_mask"].shape[1]
-        offset = past if columns > _columns(kwargs) else 0
-        part["attention_mask"] = part["attention_mask"][:, : offset + cut.stop]
-    return part
-
-
-def _columns(kwargs: dict[str, Any]) -> int:
-    """Give the number of new tokens in a forward's arguments."""
-    tensor = kwargs["input_ids"] if kwargs.get("input_ids") is not None else kwargs["inputs_embeds"]
-    return int(tensor.shape[1])
-
-
-def _concatenated(outputs: list[Any], cache_name: str) -> Any:
-    """Put the outputs of the pieces side by side."""
-    whole = outputs[-1]
-    if getattr(whole, "attentions", None) is not None:
-        raise DataError(
-            "Attention weights were asked for, but the text went through the cache in pieces; ask without them."
-        )
-    whole["last_hidden_state"] = torch.cat([output.last_hidden_state for output in outputs], 1)
-    if getattr(whole, "hidden_states", None) is not None:
-        whole["hidden_states"] = tuple(
-            torch.cat(states, 1) for states in zip(*(o.hidden_states for o in outputs), strict=True)
-        )
-    return whole
