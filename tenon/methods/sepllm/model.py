@@ -106,14 +106,6 @@ class Applied:
         }
         """Layers that stay as they are, and their kinds: those that slide, and in a hybrid model those that are no
         attention."""
-        known = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        capacity = max((rule.capacity or 0 for rule in self.rules), default=0)
-        if config.positions == "cache" and known is not None and capacity > known:
-            warnings.warn(
-                f"SepConfig.capacity is {capacity}, but the model knows {known} positions; in a fuller cache its "
-                "tokens stand at positions it was not trained on. Lower the capacity.",
-                stacklevel=3,
-            )
         saved.check(model.config, config, self.separators)
         self._has_warned = self._is_removed = False
         self._watched: list[tuple[int, Tensor]] | None = None
@@ -251,22 +243,22 @@ class Applied:
     def _check_length(self, total: int) -> None:
         """Warn once where positions leave what the model was trained on, though the cache does not."""
         known = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        drops = any(
+        if known is None or total <= known or self._has_warned:
+            return
+        capacity = max((rule.capacity or 0 for rule in self.rules), default=0)
+        if self.config.positions == "cache" and capacity > known:
+            told = f"the cache may hold {capacity} of them and the model knows {known} positions; lower the capacity."
+        elif self.config.positions == "absolute" and any(
             rule.capacity is not None or (rule.window is not None and total > rule.window) for rule in self.rules
-        )
-        if (
-            drops
-            and known is not None
-            and total > known
-            and self.config.positions == "absolute"
-            and not self._has_warned
         ):
-            self._has_warned = True
-            warnings.warn(
-                f"The text has reached {total} tokens, but the model knows {known} positions and positions='absolute' "
-                "counts on; expect nonsense. Set a capacity and positions='cache' for endless texts.",
-                stacklevel=4,
+            told = (
+                f"the model knows {known} positions and positions='absolute' counts on; expect nonsense. Set a capacity "
+                "and positions='cache' for endless texts."
             )
+        else:
+            return
+        self._has_warned = True
+        warnings.warn(f"The text has reached {total} tokens, but {told}", stacklevel=4)
 
     def _bits(self, kwargs: dict[str, Any], separator_mask: Tensor | None, past: int) -> tuple[Tensor, Tensor | None]:
         """Say which of the new tokens are separators, and which are real (None: all)."""

@@ -136,10 +136,14 @@ def test_a_stream_of_no_token_ids_is_refused(model: Any, ids: torch.Tensor) -> N
         stream_perplexity(model, None, STREAM, ids)
 
 
-def test_a_capacity_beyond_the_known_positions_is_warned_of() -> None:
+@torch.no_grad()
+def test_a_cache_that_outgrows_the_known_positions_is_warned_of(recwarn: pytest.WarningsRecorder) -> None:
     model = tiny_model("llama", max_position_embeddings=16).eval()
-    with pytest.warns(UserWarning, match="knows 16 positions"):
-        apply_sepllm(model, None, STREAM).remove()
+    with apply_sepllm(model, None, STREAM):
+        model(IDS[:, :16])
+        assert not recwarn.list  # nothing has left what it knows
+        with pytest.warns(UserWarning, match="reached 30 tokens, .* hold 17 of them and the model knows 16 positions"):
+            model(IDS)
 
 
 def test_a_stream_of_a_hybrid_model_works_and_begins_again_after_a_kill(

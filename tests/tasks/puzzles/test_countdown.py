@@ -89,6 +89,7 @@ def test_pairs_combine_in_the_order_of_the_search() -> None:
     assert combine(0, 7) == [("0+7=7", 7), ("0*7=0", 0), ("7-0=7", 7)]  # no division by or of zero
     assert combine(7, 0) == [("7+0=7", 7), ("7*0=0", 0), ("7-0=7", 7)]
     assert combine(5, 5)[2:] == [("5-5=0", 0), ("5/5=1", 1)]
+    assert combine(1, 7)[2:] == [("7-1=6", 6), ("7/1=7", 7)]
     assert combine(7, 2)[2:] == [("7-2=5", 5)]
 
 

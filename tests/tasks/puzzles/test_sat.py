@@ -93,6 +93,12 @@ def test_lengths_are_the_published_ones() -> None:
         assert max(lengths) <= prompt
 
 
+def test_formulas_beyond_the_cut_off_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenon.tasks.puzzles.sat._CUTOFF", {5: 235})
+    assert KINDS[5].longest == (224, 9)
+    assert max(len(puzzle.prompt) for puzzle in KINDS[5].generate(0, "train", 200)) == 224
+
+
 def test_splits_share_no_formula_even_with_its_clauses_in_another_order() -> None:
     seen: dict[frozenset[tuple[str, int]], Split] = {}
     for split in SPLITS:
