@@ -252,8 +252,8 @@ class Applied:
             rule.capacity is not None or (rule.window is not None and total > rule.window) for rule in self.rules
         ):
             told = (
-                f"the model knows {known} positions and positions='absolute' counts on; expect nonsense. Set a capacity "
-                "and positions='cache' for endless texts."
+                f"the model knows {known} positions and positions='absolute' counts on; expect nonsense. Set a "
+                "capacity and positions='cache' for endless texts."
             )
         else:
             return
