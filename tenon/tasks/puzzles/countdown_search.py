@@ -138,7 +138,7 @@ def replay(numbers: Sequence[int], target: int, code: int) -> list[str]:
     """Give the equations that a code of `first_codes` stands for; the last is the first of its pair that fits.
 
     >>> replay([3, 4, 5], 12, 0)
-    ['3+4=7', '7+5=12']
+    ['3+4=7', '5+7=12']
     """
     left, steps = list(numbers), list[str]()
     for place in range(len(numbers) - 3, -1, -1):
