@@ -328,7 +328,7 @@ def test_hard_and_impossible_puzzles() -> None:
         assert answer is not None
         assert LARGE.solve(prompt) == answer
         assert not find_fault(prompt, answer)
-    # The third column can hold no 5 besides those of the others; trying cell by cell takes hours.
+    # Known to cost a search that branches on cells alone very long.
     impossible = "000005080000601043000000000010500000000106000300000005530000061000000004000000000"
     assert (LARGE.solve(impossible), count_solutions(impossible)) == (None, 0)
     assert count_solutions("11" + "0" * 79) == 0
