@@ -205,7 +205,13 @@ def density(
     if results is not None:
         facts = {name: result[name] for name in ("tokens", "density")}
         write_results(
-            results, command=given(shortened=True), seed=0, weights="none", config=settings, shares=shares, **facts
+            results,
+            command=given(shortened=True),
+            seed=0,
+            weights="none: no model",
+            config=settings,
+            shares=shares,
+            **facts,
         )
     lines += [f"{one['mask']}: {one['attention map [%]']:.1f} % of the pairs in rows of {row}" for one in shares]
     emit(result | {"shares": shares}, as_json=as_json, text="\n".join([summary, *lines]))
