@@ -67,8 +67,9 @@ def test_an_empty_folder_says_what_it_should_hold(tmp_path: Path) -> None:
 
 
 def test_a_wrong_path_is_no_stack_trace_of_the_hub(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"neither .* nor a file or folder"):
-        list(read_documents(tmp_path / "absent.txt"))
+    for absent in (tmp_path / "absent.txt", "absent.jsonl.xz"):  # the hub is not asked for what can only be a file
+        with pytest.raises(DataError, match=r"There is no .*absent.*; give a file or folder that is there"):
+            list(read_documents(absent))
 
 
 def test_the_hub_is_asked_for_configuration_and_split_and_may_break_off(monkeypatch: pytest.MonkeyPatch) -> None:
