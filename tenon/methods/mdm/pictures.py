@@ -50,6 +50,9 @@ def draw_orders(rows: Sequence[Mapping[str, Any]]) -> Figure:
             ]
             axes.errorbar([row["steps"] for row in mine], heights, error, fmt="o-", capsize=3, label=name)
         axes.set(xlabel="forward passes", ylabel="solved [%]", xscale="log", ylim=(-2, 102))
+        steps = sorted({row["steps"] for row in rows})
+        axes.set_xticks(steps, [str(step) for step in steps], minor=False)
+        axes.minorticks_off()
         axes.legend(fontsize=9)
         return figure
 
@@ -74,6 +77,7 @@ def draw_groups(tables: Mapping[str, Sequence[Mapping[str, Any]]], xlabel: str) 
             ]
             axes.errorbar([row["group"] for row in rows], heights, error, fmt="o-", capsize=3, label=name)
         axes.set(xlabel=xlabel, ylabel="solved [%]", ylim=(-2, 102))
+        axes.set_xticks(sorted({row["group"] for rows in tables.values() for row in rows}))
         axes.legend(fontsize=9)
         return figure
 
