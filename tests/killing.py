@@ -100,6 +100,8 @@ def _child(
     if pid == 0:
         code = 1
         try:
+            if (torch := sys.modules.get("torch")) is not None:
+                torch.set_num_threads(1)  # makes the pool anew after the fork: now, and not in two threads at once
             calls = _count_and_stop(stop_at, by)
             job(folder)
             if count_to is not None:
