@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tenon.core.run import Run
 
-__all__ = ["RunCallback", "checkpoint_folder", "train"]
+__all__ = ["RunCallback", "checkpoint_folder", "save_model", "train"]
 
 METRICS = ("loss", "learning_rate", "grad_norm")
 """What the metrics keep: figures that a repetition gives again. The trainer's own timings are none of these."""
@@ -84,3 +84,16 @@ def train(trainer: Trainer, run: Run, *, label: str = "training") -> None:
     with progress(label, trainer.args.max_steps) as advance:
         trainer.add_callback(RunCallback(run, advance))
         trainer.train(resume_from_checkpoint=newest)
+
+
+def save_model(trainer: Trainer, tokenizer: Any, folder: Path) -> None:
+    """Write the trained model with its tokenizer, complete or not at all; every process of a training calls it."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    if trainer.is_world_process_zero():
+        shutil.rmtree(partial, ignore_errors=True)
+    trainer.save_model(str(partial))  # on all ranks: gathering shards takes every one of them
+    if trainer.is_world_process_zero():
+        (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle of Trainer's, no part of a model
+        tokenizer.save_pretrained(partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)

@@ -14,10 +14,10 @@ from tenon.core.models.loading import load_config, load_model, load_tokenizer
 from tenon.core.scoring.generation import greedy_texts
 from tenon.core.scoring.intervals import wilson_interval
 from tenon.methods.mdm.config import DecodeConfig
-from tenon.methods.mdm.layout import answers_of, lay_out
+from tenon.methods.mdm.layout import Rows, answers_of, lay_out
 from tenon.methods.mdm.model import MDMForMaskedDiffusion
-from tenon.methods.mdm.sampler import sample
-from tenon.methods.mdm.train import puzzles_of
+from tenon.methods.mdm.sampler import Sampled, sample
+from tenon.methods.mdm.train import puzzles_of, row_length
 
 if TYPE_CHECKING:
     from tenon.core.run import Run
@@ -60,9 +60,16 @@ class Solver:
             texts = greedy_texts(self.model, self.tokenizer, starts, max_new_tokens=self.answer_length)
             self.forwards += self.answer_length
             return texts if self.reverse is None else [self.reverse(text) for text in texts]
-        rows = lay_out(self.tokenizer, prompts, None, length=self.length)
-        device = self.model.device
-        found = sample(
+        rows, found = self.write(prompts, keys, seed=seed)
+        self.forwards += found.forwards
+        return answers_of(self.tokenizer, found.sequences, rows.is_maskable)
+
+    def write(
+        self, prompts: Sequence[str], keys: Sequence[int] | None = None, *, seed: int = 0, keep_history: bool = False
+    ) -> tuple[Rows, Sampled]:
+        """Let a masked-diffusion model write; gives the rows as they were asked, and what `sample` gives."""
+        rows, device = lay_out(self.tokenizer, prompts, None, length=self.length), self.model.device
+        return rows, sample(
             self.model.predict,
             rows.ids.to(device),
             rows.is_maskable.to(device),
@@ -71,9 +78,8 @@ class Solver:
             forbidden=[self.tokenizer.sep_token_id],
             keys=None if keys is None else torch.tensor(list(keys)),
             seed=seed,
+            keep_history=keep_history,
         )
-        self.forwards += found.forwards
-        return answers_of(self.tokenizer, found.sequences, rows.is_maskable)
 
 
 def trained_for(folder: str | Path) -> tuple[Puzzles, str]:
@@ -120,8 +126,7 @@ def load_solver(
     config = load_config(folder)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    longest = puzzles.longest
-    length = sum(longest) + 2
+    length = row_length(puzzles)
     if config.model_type == "mdm":
         model: Any = MDMForMaskedDiffusion.from_pretrained(folder).eval().to(device)
         known = model.config.backbone.max_position_embeddings
@@ -131,7 +136,7 @@ def load_solver(
     if length > known:
         raise DataError(f"{folder} knows {known} positions, but these puzzles need {length}; give one trained on them.")
     reverse = turned if objective == "reverse_ar" else None
-    return Solver(model, load_tokenizer(folder), length, longest[1] + 1, decode, reverse)
+    return Solver(model, load_tokenizer(folder), length, puzzles.longest[1] + 1, decode, reverse)
 
 
 def evaluate_puzzles(

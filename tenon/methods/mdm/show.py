@@ -6,11 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from tenon.core.errors import DataError
-from tenon.methods.mdm.layout import lay_out
-from tenon.methods.mdm.sampler import sample
 
 if TYPE_CHECKING:
     from tenon.methods.mdm.answer import Solver
@@ -52,21 +48,10 @@ def frames(solver: Solver, puzzles: Puzzles, prompt: str, *, key: int, seed: int
     """
     if solver.is_causal:
         return
-    rows = lay_out(solver.tokenizer, [prompt], None, length=solver.length)
-    device, tokenizer = solver.model.device, solver.tokenizer
-    found = sample(
-        solver.model.predict,
-        rows.ids.to(device),
-        rows.is_maskable.to(device),
-        solver.decode,
-        mask_id=solver.model.config.mask_token_id,
-        forbidden=[tokenizer.sep_token_id],
-        keys=torch.tensor([key]),
-        seed=seed,
-        keep_history=True,
-    )
+    rows, found = solver.write([prompt], [key], seed=seed, keep_history=True)
+    tokenizer, is_written = solver.tokenizer, rows.is_maskable[0]
     for step, text in enumerate(found.history, 1):
-        written = text[0][rows.is_maskable[0].to(device)].tolist()
+        written = text[0].cpu()[is_written].tolist()
         end = written.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in written else len(written)
         shown = "".join(
             OPEN if token == tokenizer.mask_token_id else tokenizer.decode([token], skip_special_tokens=True)
@@ -76,5 +61,6 @@ def frames(solver: Solver, puzzles: Puzzles, prompt: str, *, key: int, seed: int
 
 
 def _grid(text: str) -> str:
+    """Cut a half-written Sudoku into lines; `Sudoku.render` would call a given that is still masked a changed one."""
     side = round(len(text) ** 0.5)
     return "\n".join(text[start : start + side] for start in range(0, len(text), side)) if side else text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -57,7 +56,7 @@ def train_on_puzzles(run: Run, config: PuzzleTraining) -> Path:
     """
     from transformers import Trainer
 
-    from tenon.core.training.loop import checkpoint_folder, train
+    from tenon.core.training.loop import checkpoint_folder, save_model, train
 
     finished = run.path / "model"
     if run.stage_done("training"):
@@ -78,15 +77,7 @@ def train_on_puzzles(run: Run, config: PuzzleTraining) -> Path:
     options: dict[str, Any] = {"model": trained, "args": arguments, "train_dataset": data}
     trainer = MDMTrainer(mdm=config.mdm, **options) if config.objective == "mdm" else Trainer(**options)
     train(trainer, run, label=f"training {config.objective} on {puzzles.name}")
-    partial = finished.with_name("model.partial")
-    if trainer.is_world_process_zero():
-        shutil.rmtree(partial, ignore_errors=True)
-    trainer.save_model(str(partial))
-    if trainer.is_world_process_zero():
-        (partial / "training_args.bin").unlink(missing_ok=True)
-        tokenizer.save_pretrained(partial)
-        shutil.rmtree(finished, ignore_errors=True)
-        partial.rename(finished)
+    save_model(trainer, tokenizer, finished)
     run.finish_stage("training", tokens=items * length)
     return finished
 

@@ -7,7 +7,6 @@ The options are saved with the model, and `apply_sepllm(model, tokenizer)` finds
 from __future__ import annotations
 
 import itertools
-import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -165,7 +164,7 @@ def train_under_mask(
     """
     from transformers import Trainer
 
-    from tenon.core.training.loop import checkpoint_folder, train
+    from tenon.core.training.loop import checkpoint_folder, save_model, train
 
     finished = run.path / "model"
     if run.stage_done("training"):
@@ -185,15 +184,7 @@ def train_under_mask(
         for config, value in zip(configs, caching, strict=True):
             if value is not None:
                 config.use_cache = value
-        partial = finished.with_name("model.partial")
-        if trainer.is_world_process_zero():
-            shutil.rmtree(partial, ignore_errors=True)
-        trainer.save_model(str(partial))  # on all ranks: gathering shards takes every one of them
-    if trainer.is_world_process_zero():
-        (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle of Trainer's, no part of a model
-        tokenizer.save_pretrained(partial)
-        shutil.rmtree(finished, ignore_errors=True)
-        partial.rename(finished)
+        save_model(trainer, tokenizer, finished)
     run.finish_stage("training", tokens=items * rows.shape[1])
     return finished
 

@@ -166,7 +166,7 @@ def test_7_06_with_true_conditionals_the_bound_is_the_likelihood() -> None:
 @pytest.mark.parametrize("weight", ["linear", "elbo", "none"])
 @pytest.mark.parametrize(("steps", "scale"), [(20, "normalised"), (20, "official"), (None, "normalised")])
 def test_it_is_the_slow_sum(weight: str, steps: int | None, scale: str) -> None:
-    config = MDMConfig(time_weight=weight, steps=steps, loss_scale=scale, token_beta=1.5)  # type: ignore[arg-type]
+    config = MDMConfig(time_weight=weight, steps=steps, loss_scale=scale, token_beta=1.5)  # type: ignore[arg-type]  # of the test
     logits, ids, is_masked, time = batch()
     found = float(diffusion_loss(logits, ids, is_masked, time, config))
     assert found == pytest.approx(slow_loss(logits, ids, is_masked, time, config), rel=1e-5)

@@ -96,7 +96,7 @@ def test_pairs_combine_in_the_order_of_the_search() -> None:
 @pytest.mark.parametrize("size", [3, 4, 5])
 @pytest.mark.parametrize("split", SPLITS)
 def test_what_is_drawn_is_a_puzzle_of_its_split(size: int, split: Split) -> None:
-    kind = Countdown(numbers=size)  # type: ignore[arg-type]
+    kind = Countdown(numbers=size)  # type: ignore[arg-type]  # mypy sees int
     targets = set()
     for puzzle in kind.generate(0, split, 40):
         *numbers, target = map(int, puzzle.prompt.split(","))
@@ -147,11 +147,11 @@ def test_the_share_of_solvable_draws_is_the_known_one() -> None:
 
 def test_lengths_fit_the_published_cut_offs() -> None:
     """Prompt, SEP, answer and EOS. Exhaustion of every solution of three numbers gives the longest answer."""
-    tokens = {size: sum(Countdown(numbers=size).longest) + 2 for size in (3, 4, 5)}  # type: ignore[arg-type]
+    tokens = {size: sum(Countdown(numbers=size).longest) + 2 for size in (3, 4, 5)}  # type: ignore[arg-type]  # mypy sees int
     assert tokens == {3: 36, 4: 52, 5: 72}
     for size, cutoff, new_tokens in ((3, 37, 24), (5, 74, 54)):
         assert tokens[size] <= cutoff
-        assert Countdown(numbers=size).longest[1] + 1 <= new_tokens  # type: ignore[arg-type]
+        assert Countdown(numbers=size).longest[1] + 1 <= new_tokens  # type: ignore[arg-type]  # mypy sees int
     assert tokens[4] <= 64
     assert CD4.longest[1] + 1 == 36 > 32  # the published number of new tokens cuts labels off
     longest = 0
@@ -293,7 +293,7 @@ def test_errors_are_charged_to_the_equation_that_made_them() -> None:
 
 def test_labels_have_no_errors_and_reachability_is_the_slow_twins() -> None:
     for size in (3, 4, 5):
-        for puzzle in Countdown(numbers=size).generate(1, "valid", 20):  # type: ignore[arg-type]
+        for puzzle in Countdown(numbers=size).generate(1, "valid", 20):  # type: ignore[arg-type]  # mypy sees int
             assert charged(puzzle.answer, puzzle.prompt) == [""] * (size - 1)
     rng = random.Random(0)
     for _ in range(100):
@@ -338,14 +338,14 @@ def test_whatever_is_written_gets_a_verdict() -> None:
 def test_bad_options_and_prompts_are_refused() -> None:
     for options in ({"numbers": 2}, {"numbers": 6}, {"numbers": "4"}, {"target": 9}, {"target": 101}, {"target": 24.0}):
         with pytest.raises(ConfigError, match="it must be"):
-            Countdown(**options)  # type: ignore[arg-type]
+            Countdown(**options)  # type: ignore[arg-type]  # refused at run time, too
     for largest in (0, 1, 100):
         with pytest.raises(ConfigError, match="2 to 99"):
             Countdown(largest=largest)
     with pytest.raises(ConfigError, match="held out"):
         Countdown(target=81).generate(0, "train", 1)
     with pytest.raises(ConfigError, match="'train', 'valid' or 'test'"):
-        CD4.generate(0, "dev", 1)  # type: ignore[arg-type]
+        CD4.generate(0, "dev", 1)  # type: ignore[arg-type]  # refused at run time, too
     with pytest.raises(ConfigError, match="count is -1"):
         CD4.generate(0, "train", -1)
     with pytest.raises(DataError, match="no problem with a solution"):
