@@ -12,16 +12,19 @@ __all__ = [
     "PRESETS",
     "SIZES",
     "DecodeConfig",
+    "FinetuneConfig",
     "Kind",
     "MDMConfig",
     "Objective",
     "Order",
+    "PadPolicy",
     "PuzzleTraining",
     "TimeWeight",
 ]
 
 TimeWeight: TypeAlias = Literal["linear", "elbo", "none"]
 Order: TypeAlias = Literal["topk", "margin", "entropy", "random"]
+PadPolicy: TypeAlias = Literal["learn", "ignore", "eos_fill"]
 Objective: TypeAlias = Literal["mdm", "ar", "reverse_ar"]
 Kind: TypeAlias = Literal["sudoku", "countdown", "sat", "path"]
 
@@ -50,9 +53,10 @@ class MDMConfig:
     """`official`: weights T times as large (linear) or as small (elbo), as in the released code."""
     loss_norm: Literal["masked", "maskable", "batch"] = "masked"
     """What the sum is divided by: masked tokens, as in the released code; all tokens that could be masked; or rows."""
-    pad_policy: Literal["learn", "ignore"] = "learn"
-    """Whether padding behind the answer is masked and learnt, as in the paper, so that a model finds the end of its
-    answer by itself; or left alone, for answers of known length."""
+    pad_policy: PadPolicy = "learn"
+    """What stands behind an answer. `learn`: padding that is masked and learnt, as in the paper, so that a model finds
+    the end of its answer by itself. `eos_fill`: EOS to the end, learnt, too (LLaDA's way). `ignore`: padding that is
+    neither learnt nor seen, for answers of known length."""
     time_eps: float = 1e-3
     """Least share that is masked where time is continuous; the elbo's weight is its inverse."""
 
@@ -123,6 +127,8 @@ class PuzzleTraining:
         require({"small": "base"}.get(self.model, self.model) in SIZES, self, "model", f"one of {', '.join(SIZES)}")
         is_path = self.kind == "path"
         require(is_path or self.objective != "reverse_ar", self, "objective", "'mdm' or 'ar': only paths are reversed")
+        fits = self.mdm.pad_policy != "eos_fill"
+        require(fits, self.mdm, "pad_policy", "'learn' or 'ignore': puzzles have a padding token of their own")
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -130,6 +136,42 @@ class PuzzleTraining:
         sizes = {"n_layer": self.layers, "n_embd": self.hidden, "n_head": self.heads}
         dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), self.dropout)
         return {name: value for name, value in sizes.items() if value is not None} | dropout
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """How a trained autoregressive model is trained on, by masked diffusion, with rows of one's own."""
+
+    lora_rank: int = 16  # [code] of the paper's LLaMA baselines
+    """Rank of the adapters; 0 trains all weights."""
+    lora_alpha: int = 32  # [ours] the paper is silent
+    """The adapters add their output times this over the rank."""
+    lora_targets: tuple[str, ...] = ("all-linear",)  # [code] q, k, v, o, gate, up, down: of a Llama the same
+    """Ends of the names of the layers that get an adapter; `all-linear`: all linear ones but the output layer."""
+    mask_token: str | None = None
+    """MASK: a token that the vocabulary has and no row holds, or a new one; none: the tokenizer's, or a new one."""
+    max_length: int | None = None
+    """Tokens of a row with prompt, response and EOS; a longer one is refused. None: of the longest that came."""
+    held_out: float = 0.1
+    """Share of the prompts that are scored before and after, and never trained on; 0: none."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Numbers of the weights; adapters stay in float32."""
+    mdm: MDMConfig = field(default_factory=lambda: MDMConfig(pad_policy="eos_fill"))
+    """Noise, weights and padding."""
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(batch_size=16, learning_rate=1e-4, warmup_steps=50, weight_decay=0.0)
+    )
+    """Optimiser, schedule and batch."""
+
+    def __post_init__(self) -> None:
+        require(self.lora_rank >= 0, self, "lora_rank", "0 or more")
+        require(self.lora_alpha >= 1, self, "lora_alpha", "1 or more")
+        require(bool(self.lora_targets), self, "lora_targets", "one or more")
+        require(self.mask_token != "", self, "mask_token", "a text or none")
+        require(self.max_length is None or self.max_length >= 2, self, "max_length", "2 or more, or none")
+        require(0 <= self.held_out < 1, self, "held_out", "between 0 and 1, 1 excluded")
+        fits = self.dtype == "float32" or self.lora_rank > 0
+        require(fits, self, "dtype", "'float32' where all weights are trained; train.precision=bf16 is what saves time")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ one and replaces the other, here both are errors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,19 @@ from tenon.tasks.puzzles.puzzle import CHARACTERS
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["EOS", "MASK", "PAD", "SEP", "SPECIALS", "UNK", "Rows", "answers_of", "lay_out", "puzzle_tokenizer"]
+__all__ = [
+    "EOS",
+    "MASK",
+    "PAD",
+    "SEP",
+    "SPECIALS",
+    "UNK",
+    "Rows",
+    "answers_of",
+    "lay_out",
+    "puzzle_tokenizer",
+    "refuse",
+]
 
 PAD, SEP, MASK, EOS, UNK = range(5)
 SPECIALS = ("[PAD]", "[SEP]", "[MASK]", "[EOS]", "[UNK]")
@@ -101,9 +113,7 @@ def lay_out(
         found.append(row)
         starts.append(len(front) + 1)
         ends.append(len(row))
-    if faults:
-        listed = "; ".join(f"{len(rows)} rows {what} (rows {_first(rows)})" for what, rows in faults.items())
-        raise DataError(f"{listed}. Nothing is cut or replaced: correct these rows, or raise the length.")
+    refuse(faults)
     pad = tokenizer.pad_token_id
     ids = torch.tensor([row + [pad] * (length - len(row)) for row in found])
     places = torch.arange(length)
@@ -111,8 +121,21 @@ def lay_out(
     return Rows(ids, is_maskable if learn_pad else is_maskable & (places < torch.tensor(ends)[:, None]))
 
 
-def _first(rows: Sequence[int]) -> str:
-    return ", ".join(map(str, rows[:5])) + (" ..." if len(rows) > 5 else "")
+def refuse(faults: Mapping[str, Sequence[int]]) -> None:
+    """Raise for faulty rows, the first of each fault by its number.
+
+    Args:
+        faults: What is wrong, as in "3 rows have no answer", and with which rows.
+
+    Raises:
+        DataError: There are any.
+    """
+    if faults:
+        first = {
+            what: ", ".join(map(str, rows[:5])) + (" ..." if len(rows) > 5 else "") for what, rows in faults.items()
+        }
+        listed = "; ".join(f"{len(rows)} rows {what} (rows {first[what]})" for what, rows in faults.items())
+        raise DataError(f"{listed}. Nothing is cut or replaced: correct these rows, or raise the length.")
 
 
 def answers_of(
