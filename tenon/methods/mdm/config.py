@@ -88,10 +88,21 @@ class DecodeConfig:
     """Whether what is written may be changed and masked again, as in the released code; `random` never revises."""
     suppress: bool = True
     """Whether MASK and SEP are never written; the released code does not forbid it."""
+    threshold: float | None = None
+    """Every step writes all tokens whose probability is above this, at least one, and none more once all are written;
+    `steps` is then the most that are made, and the last writes what is left. Approximate; none: the schedule decides
+    how many tokens a step writes."""
+    block: int | None = None
+    """The answer is written in blocks of this many tokens, from left to right; the steps are shared out among them.
+    Approximate; none: the whole answer at once."""
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, self, "steps", "1 or more")
         require(self.noise >= 0, self, "noise", "0 or more")
+        require(self.block is None or self.block >= 1, self, "block", "1 or more, or none")
+        if self.threshold is not None:
+            require(0 < self.threshold <= 1, self, "threshold", "above 0 and at most 1, or none")
+            require(self.order != "random", self, "order", "another with a threshold: random order asks no probability")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,40 +43,70 @@ def slow_sample(
     """Write one row."""
     places = [place for place, is_one in enumerate(maskable) if is_one]
     text = [mask_id if is_one else token for token, is_one in zip(ids, maskable, strict=True)]
-    for left in range(config.steps - 1, -1, -1):
-        logits = model(torch.tensor([text]))[0].float()
-        score, best = {}, {}
-        for place in places:
-            logp = logits[place].clone()
-            if config.suppress:
-                logp[mask_id] = -math.inf
-            logp = logp.log_softmax(-1)
-            best[place] = int(logp.argmax())
-            ordered = sorted(logp.exp().tolist(), reverse=True)
-            score[place] = {
-                "topk": float(logp.max()),
-                "random": 0.0,
-                "margin": ordered[0] - ordered[1],
-                "entropy": sum(p * math.log(p) for p in ordered if p > 0),
-            }[config.order]
-        still = [place for place in places if text[place] == mask_id]
-        is_free = config.revise and config.order != "random"
-        for place in places if is_free else still:
-            text[place] = best[place]
-        if left == 0:
-            return text
-        if config.order == "random":
-            draws = uniform(torch.tensor([key]), left, len(ids))[0]
-            again = [place for place in still if float(draws[place]) >= 1 / (left + 1)]
-        else:
-            rate = left / config.steps
-            count = len(places) * left // config.steps
-            if config.schedule == "cosine":
-                rate = math.cos((config.steps - left) / config.steps * math.pi / 2)
-                count = math.floor(len(places) * rate)
-            noise = gumbel(torch.tensor([key]), left, len(ids))[0]
-            certainty = {place: score[place] + config.noise * rate * float(noise[place]) for place in places}
-            again = sorted(places if is_free else still, key=lambda place: (certainty[place], place))[:count]
-        for place in again:
-            text[place] = mask_id
+    size = config.block or len(places) or 1
+    blocks = [places[start : start + size] for start in range(0, len(places), size)] or [[]]
+    if config.threshold is None:
+        left = config.steps
+        for number, block in enumerate(blocks):
+            own = (number + 1) * config.steps // len(blocks) - number * config.steps // len(blocks)
+            for still in reversed(range(own)):
+                left -= 1
+                _step(model, text, block, config, mask_id, key, left, still, own)
+        return text
+    for left in reversed(range(config.steps)):
+        unfinished = [block for block in blocks if any(text[place] == mask_id for place in block)]
+        if unfinished:
+            block = unfinished[0] if left else [place for block in unfinished for place in block]
+            _step(model, text, block, config, mask_id, key, left, left, config.steps)
     return text
+
+
+def _step(
+    model: Callable[[Tensor], Tensor],
+    text: list[int],
+    places: list[int],
+    config: DecodeConfig,
+    mask_id: int,
+    key: int,
+    left: int,
+    own_left: int,
+    own: int,
+) -> None:
+    """Write the places of a block in the step that has `left` after it, `own_left` of the block's `own`."""
+    logits = model(torch.tensor([text]))[0].float()
+    score, best, likely = {}, {}, {}
+    for place in places:
+        logp = logits[place].clone()
+        if config.suppress:
+            logp[mask_id] = -math.inf
+        logp = logp.log_softmax(-1)
+        best[place], likely[place] = int(logp.argmax()), math.exp(float(logp.max()))
+        ordered = sorted(logp.exp().tolist(), reverse=True)
+        score[place] = {
+            "topk": float(logp.max()),
+            "random": 0.0,
+            "margin": ordered[0] - ordered[1],
+            "entropy": sum(p * math.log(p) for p in ordered if p > 0),
+        }[config.order]
+    still = [place for place in places if text[place] == mask_id]
+    opened = places if config.revise and config.order != "random" else still
+    for place in opened:
+        text[place] = best[place]
+    if own_left == 0:
+        return
+    rate, count = own_left / own, len(places) * own_left // own
+    if config.schedule == "cosine":
+        rate = math.cos((own - own_left) / own * math.pi / 2)
+        count = math.floor(len(places) * rate)
+    noise = gumbel(torch.tensor([key]), left, len(text))[0]
+    certainty = {place: score[place] + config.noise * rate * float(noise[place]) for place in places}
+    if config.order == "random":
+        draws = uniform(torch.tensor([key]), left, len(text))[0]
+        again = [place for place in still if float(draws[place]) >= 1 / (own_left + 1)]
+    elif config.threshold is None:
+        again = sorted(opened, key=lambda place: (certainty[place], place))[:count]
+    else:
+        unsure = [place for place in opened if likely[place] <= config.threshold]
+        again = sorted(unsure, key=lambda place: (certainty[place], place))[: len(still) - 1]
+    for place in again:
+        text[place] = mask_id
