@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from scipy import stats
 from transformers import Trainer, TrainerCallback
 from typer.testing import CliRunner
 
@@ -25,7 +24,7 @@ from tenon.core.run import VOLATILE, Run
 from tenon.core.training.config import TrainConfig
 from tenon.methods.sepllm import ablate as ablation
 from tenon.methods.sepllm.ablate import AblateConfig, ablate, cut_rows, held_out_loss, plan_rules
-from tenon.methods.sepllm.ablate_table import compare_losses, t_quantile, verdicts
+from tenon.methods.sepllm.ablate_table import compare_losses, verdicts
 from tenon.methods.sepllm.cli import app
 from tenon.methods.sepllm.config import LayerRule, SepConfig
 from tenon.methods.sepllm.model import apply_sepllm
@@ -270,12 +269,6 @@ def test_trainings_of_one_seed_begin_alike_and_read_alike(tmp_path: Path, tokeni
     for seed in (0, 1):
         assert rows[f"sep-48-{seed}"]["loss"] == pytest.approx(rows[f"full-all-{seed}"]["loss"], abs=1e-6)
     assert abs(rows["sep-48-0"]["loss"] - rows["sep-48-1"]["loss"]) > 1e-3
-
-
-def test_t_quantiles_are_students() -> None:
-    for freedom in (1, 2, 3, 4, 5, 9, 30):
-        assert t_quantile(freedom) == pytest.approx(float(stats.t.ppf(0.975, freedom)), rel=1e-9)
-        assert t_quantile(freedom, level=0.9) == pytest.approx(float(stats.t.ppf(0.95, freedom)), rel=1e-9)
 
 
 def scores(rule: str, window: int | None, *losses: float) -> list[dict[str, Any]]:
