@@ -100,6 +100,7 @@ def training_arguments(config: TrainConfig, folder: Path) -> TrainingArguments:
         seed=config.seed,
         data_seed=config.seed,
         logging_steps=config.log_every,
+        logging_nan_inf_filter=False,  # it waits for the device at every step, to hide what should be seen
         save_steps=config.save_every,
         save_total_limit=config.keep_checkpoints,
         train_sampling_strategy="sequential",  # our data sets are functions of their index: order is theirs to decide

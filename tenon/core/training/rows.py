@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tenon.core.seeds import torch_generator
 
-__all__ = ["PassRows"]
+__all__ = ["PassRows", "whole_batch"]
 
 
 class PassRows(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -34,3 +35,14 @@ class PassRows(torch.utils.data.Dataset[dict[str, Tensor]]):
         """Give one row."""
         place = self.order[item]
         return {name: column[place] for name, column in self.columns.items()}
+
+    def __getitems__(self, items: list[int]) -> dict[str, Tensor]:
+        """Give the rows of a batch at once, as the loader asks for them; `whole_batch` is the collator for these."""
+        places = self.order[items]
+        return {name: column[places] for name, column in self.columns.items()}
+
+
+def whole_batch(batch: Any) -> dict[str, Tensor]:
+    """Give a batch that a data set has collated already, as the collator of a Trainer."""
+    found: dict[str, Tensor] = batch
+    return found

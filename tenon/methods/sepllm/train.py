@@ -19,7 +19,7 @@ from tenon.core.errors import DataError, require
 from tenon.core.seeds import derive, seed_everything
 from tenon.core.training.config import TrainConfig, training_arguments
 from tenon.core.training.packing import pack
-from tenon.core.training.rows import PassRows
+from tenon.core.training.rows import PassRows, whole_batch
 from tenon.methods.sepllm.config import SepConfig
 from tenon.methods.sepllm.model import apply_sepllm
 from tenon.tasks.text import read_documents, stream_ids
@@ -178,6 +178,7 @@ def train_under_mask(
             model=model,
             args=arguments,
             train_dataset=PassRows({"input_ids": rows, "labels": rows}, items=items, seed=settings.train.seed),
+            data_collator=whole_batch,
         )
         train(trainer, run, label=label)
         # Training turns the cache off in both configs, and without it generation reads the whole text at every step.
