@@ -8,12 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from tenon.core.commandline import ConfigFile, Device, Json, Out, Preset, Seed, Sets, emit, given, with_seed
+from tenon.methods.mdm.cli_compare import Data, Kind, Results, compare_command, data_command
+from tenon.methods.mdm.cli_finetune import complete_command, finetune_command
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True)
 
-Results = Annotated[Path | None, typer.Option("--results", help="Also write the figures to this results file.")]
+
+app.command("data")(data_command)
+app.command("compare")(compare_command)
+app.command("finetune")(finetune_command)
+app.command("complete")(complete_command)
 
 
 @app.callback()
@@ -23,26 +29,34 @@ def mdm() -> None:
 
 @app.command("train")
 def train_command(
-    kind: Annotated[str, typer.Argument(help="sudoku, countdown, sat or path.")],
+    kind: Kind,
     preset: Preset = None,
+    contender: Annotated[
+        str | None,
+        typer.Option(
+            "--as", help="A named baseline or ablation: mgdm, rdm, token, off, d3pm, vdm, teacherless, ar ..."
+        ),
+    ] = None,
     config: ConfigFile = None,
     sets: Sets = None,
+    data: Data = None,
     seed: Seed = None,
     out: Out = Path("runs/mdm-train"),
     as_json: Json = False,
 ) -> None:
-    """Train on generated puzzles; --set objective=ar is the left-to-right baseline on the same rows and steps.
+    """Train on puzzles, generated or of a file; --as ar is the left-to-right baseline on the same rows and steps.
 
     Example: tenon mdm train path --preset small-path --out runs/path
+    Example: tenon mdm train sudoku --preset paper-sudoku --data sudoku.jsonl --set train.precision=bf16
     Example: torchrun --nproc-per-node 8 -m tenon mdm train sudoku --preset paper-sudoku
     """
     from tenon.core.config import load
     from tenon.core.errors import ConfigError
     from tenon.core.ranks import is_main
     from tenon.core.run import Run
-    from tenon.methods.mdm.config import PRESETS, PuzzleTraining
+    from tenon.methods.mdm.config import CONTENDERS, PRESETS, PuzzleTraining
     from tenon.methods.mdm.pictures import draw_loss
-    from tenon.methods.mdm.train import train_on_puzzles
+    from tenon.methods.mdm.train import identity_of, train_on_puzzles
 
     chosen = [] if preset else [f"kind={kind}"]
     settings = load(
@@ -54,8 +68,13 @@ def train_command(
     )
     if settings.kind != kind:
         raise ConfigError(f"The preset {preset!r} is for {settings.kind}, but {kind} came; choose one of both.")
-    with Run.open(out, config=settings, command=given(), seed=settings.train.seed) as run:
-        folder = train_on_puzzles(run, settings)
+    if contender is not None:
+        if contender not in CONTENDERS:
+            raise ConfigError(f"--as is {contender!r}; it must be one of {', '.join(CONTENDERS)}.")
+        settings = CONTENDERS[contender].training(settings)
+    identity = identity_of(data)
+    with Run.open(out, config=settings, command=given(), seed=settings.train.seed, identity=identity) as run:
+        folder = train_on_puzzles(run, settings, data=data)
         if not is_main():  # under torchrun, one process shows
             return
         losses = [line for line in run.metrics() if line.get("loss") is not None]

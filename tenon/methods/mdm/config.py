@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -9,8 +10,11 @@ from tenon.core.errors import ConfigError, require
 from tenon.core.training.config import TrainConfig
 
 __all__ = [
+    "CONTENDERS",
     "PRESETS",
     "SIZES",
+    "CompareConfig",
+    "Contender",
     "DecodeConfig",
     "FinetuneConfig",
     "Kind",
@@ -275,3 +279,82 @@ PRESETS: dict[str, PuzzleTraining] = {
         ),
     ),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One way of training and writing that is compared, as a change of the method."""
+
+    objective: Objective = "mdm"
+    """What is trained."""
+    mdm: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `MDMConfig` that differ."""
+    decode: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `DecodeConfig` that differ."""
+
+    def training(self, config: PuzzleTraining) -> PuzzleTraining:
+        """Give the training of this contender; all else is that of `config`."""
+        return replace(config, objective=self.objective, mdm=replace(config.mdm, **self.mdm))
+
+
+_PLAIN = {"token_alpha": 1.0, "token_beta": 0.0}
+
+# Section 3 of the specification; from code and reviews [inferred].
+CONTENDERS: dict[str, Contender] = {
+    "mgdm": Contender(),
+    "rdm": Contender(mdm=_PLAIN),
+    "token": Contender(mdm={"time_weight": "none"}),
+    "off": Contender(mdm={"time_weight": "none", **_PLAIN}),
+    "d3pm": Contender(mdm={"time_weight": "elbo", **_PLAIN}, decode={"order": "random"}),
+    "vdm": Contender(
+        mdm={"time_weight": "elbo", "steps": None, "loss_scale": "normalised", **_PLAIN}, decode={"order": "random"}
+    ),
+    "teacherless": Contender(mdm={"steps": 1, **_PLAIN}, decode={"steps": 1}),
+    "ar": Contender(objective="ar"),
+    "reverse_ar": Contender(objective="reverse_ar"),
+}
+"""The method, its ablations and its baselines: `rdm` has the sequence's weight alone, `token` the token's alone, `off`
+neither; `d3pm` and `vdm` weigh as the bound does, with discrete and continuous time, and write in random order;
+`teacherless` writes all at once; `ar` and `reverse_ar` write from left to right, the latter the reversed answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """Contenders that are trained on the same puzzles, from the same weights, and asked the same ones."""
+
+    contenders: tuple[str, ...] = ("mgdm", "ar", "reverse_ar")
+    """Which: mgdm, rdm, token, off, d3pm, vdm, teacherless, ar, reverse_ar."""
+    seeds: int = 3
+    """Trainings of each, from seeds 0, 1 ...: of weights, order of rows, noise and the drawn puzzles."""
+    puzzles: int = 1000
+    """Unseen puzzles asked of each."""
+    ar_steps: float = 1.0
+    """Optimiser steps of `ar` and `reverse_ar`, as a multiple of the others'; the paper gives them 2 on paths."""
+    batch_size: int = 100
+    """Puzzles answered together."""
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    """How answers are written, but for what a contender has otherwise."""
+    training: PuzzleTraining = field(default_factory=PuzzleTraining)
+    """What all trainings share."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.contenders), self, "contenders", f"one or more of {', '.join(CONTENDERS)}")
+        for name in self.contenders:
+            require(name in CONTENDERS, self, "contenders", f"of {', '.join(CONTENDERS)}; {name!r} is not among them")
+            CONTENDERS[name].training(self.training)  # checks itself
+        require(len(set(self.contenders)) == len(self.contenders), self, "contenders", "without repetition")
+        require(self.seeds >= 1, self, "seeds", "1 or more")
+        require(self.puzzles >= 1, self, "puzzles", "1 or more")
+        require(self.batch_size >= 1, self, "batch_size", "1 or more")
+        require(self.ar_steps > 0, self, "ar_steps", "above 0")
+
+    def trainings(self) -> dict[str, tuple[str, PuzzleTraining]]:
+        """Give every training by its name, `<contender>-<seed>`, with its contender."""
+        found = {}
+        for seed in range(self.seeds):
+            for name in self.contenders:
+                contender = CONTENDERS[name]
+                made = contender.training(self.training)
+                steps = made.train.steps if contender.objective == "mdm" else round(made.train.steps * self.ar_steps)
+                found[f"{name}-{seed}"] = name, replace(made, train=replace(made.train, seed=seed, steps=steps))
+        return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import MaskedLMOutput
@@ -87,7 +87,7 @@ class MDMForMaskedDiffusion(PreTrainedModel):
         self,
         input_ids: Int[Tensor, "rows seq"],
         attention_mask: Int[Tensor, "rows seq"] | None = None,
-        at: Bool[Tensor, "rows seq"] | None = None,
+        at: Int[Tensor, " chosen"] | None = None,
         **kwargs: Any,
     ) -> MaskedLMOutput:
         """Give logits, aligned with the tokens they predict.
@@ -95,18 +95,23 @@ class MDMForMaskedDiffusion(PreTrainedModel):
         Args:
             input_ids: The text, MASK where it is to be predicted.
             attention_mask: 0 on tokens that nobody is to see; none: all are seen, padding too, as in the paper.
-            at: Where logits are wanted; none: everywhere. The projection to the vocabulary is computed there alone.
+            at: Where logits are wanted, counted over all rows (row * seq + place); none: everywhere. The projection to
+                the vocabulary is computed there alone.
             kwargs: For the backbone.
 
         Returns:
-            `logits` [rows, seq, vocab], or [chosen, vocab] in the order of `at.nonzero()`.
+            `logits` [rows, seq, vocab], or [chosen, vocab].
         """
         states = self.decoder.base_model(
             input_ids, attention_mask=attention_mask, use_cache=False, **kwargs
         ).last_hidden_state
-        if self.config.shift_logits:
+        if at is not None:
+            if self.config.shift_logits:
+                at = at - (at % input_ids.shape[1] > 0).to(at.dtype)
+            states = states.flatten(0, 1)[at]
+        elif self.config.shift_logits:
             states = torch.cat([states[:, :1], states[:, :-1]], 1)
-        return MaskedLMOutput(logits=self.decoder.get_output_embeddings()(states if at is None else states[at]))
+        return MaskedLMOutput(logits=self.decoder.get_output_embeddings()(states))
 
     def predict(self, ids: Int[Tensor, "rows seq"]) -> Float[Tensor, "rows seq vocab"]:
         """Give the logits alone: what `sample` asks for."""

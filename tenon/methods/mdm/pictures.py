@@ -71,10 +71,12 @@ def draw_groups(tables: Mapping[str, Sequence[Mapping[str, Any]]], xlabel: str) 
         axes = figure.add_subplot()
         for name, rows in tables.items():
             heights = [100 * row["strict"] for row in rows]
-            error = [
-                [height - 100 * row["low"] for height, row in zip(heights, rows, strict=True)],
-                [100 * row["high"] - height for height, row in zip(heights, rows, strict=True)],
-            ]
+            error = None
+            if all(row["low"] is not None for row in rows):
+                error = [
+                    [height - 100 * row["low"] for height, row in zip(heights, rows, strict=True)],
+                    [100 * row["high"] - height for height, row in zip(heights, rows, strict=True)],
+                ]
             axes.errorbar([row["group"] for row in rows], heights, error, fmt="o-", capsize=3, label=name)
         axes.set(xlabel=xlabel, ylabel="solved [%]", ylim=(-2, 102))
         axes.set_xticks(sorted({row["group"] for rows in tables.values() for row in rows}))

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tenon.core.errors import DataError
+from tenon.core.progress import progress
 from tenon.core.seeds import derive, seed_everything
 from tenon.core.training.config import training_arguments
-from tenon.core.training.rows import PassRows
+from tenon.core.training.rows import PassRows, whole_batch
 from tenon.methods.mdm.config import PuzzleTraining
 from tenon.methods.mdm.layout import EOS, MASK, PAD, Rows, lay_out, puzzle_tokenizer
 from tenon.methods.mdm.model import new_model
 from tenon.methods.mdm.trainer import IGNORE, MDMTrainer
+from tenon.tasks.puzzles.files import load_puzzles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tenon.core.run import Run
-    from tenon.tasks.puzzles import Puzzles
+    from tenon.tasks.puzzles import Puzzle, Puzzles
 
-__all__ = ["puzzles_of", "row_length", "train_on_puzzles"]
+__all__ = ["identity_of", "puzzles_of", "row_length", "train_on_puzzles"]
 
 _SIZE = {"sudoku": "box", "countdown": "numbers", "sat": "variables", "path": "nodes"}
 """The field that says how large a puzzle is."""
@@ -47,12 +52,30 @@ def row_length(puzzles: Puzzles) -> int:
     return sum(puzzles.longest) + 2
 
 
-def train_on_puzzles(run: Run, config: PuzzleTraining) -> Path:
+def identity_of(data: Path | None) -> dict[str, str]:
+    """Give what a run on a file of puzzles is told apart by: the hash of the file.
+
+    Raises:
+        DataError: There is no such file.
+    """
+    if data is None:
+        return {}
+    if not data.is_file():
+        raise DataError(f"{data} is not a file; give one that `tenon mdm data` wrote, or a Sudoku CSV.")
+    with open(data, "rb") as file:
+        return {"data": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def train_on_puzzles(run: Run, config: PuzzleTraining, *, data: Path | None = None) -> Path:
     """Train, or go on with it, and give the folder with model and tokenizer; what is finished is not done again.
 
     Args:
         run: Holds checkpoints, metrics and the model.
         config: All of it.
+        data: Puzzles to learn from, as `load_puzzles` reads them; none: they are generated.
+
+    Raises:
+        DataError: The file has faults, or fewer puzzles than `config.rows`.
     """
     from transformers import Trainer
 
@@ -63,7 +86,7 @@ def train_on_puzzles(run: Run, config: PuzzleTraining) -> Path:
         return finished
     tokenizer, puzzles = puzzle_tokenizer(), puzzles_of(config.kind, config.size)
     length = row_length(puzzles)
-    rows = _rows(tokenizer, puzzles, config, length)
+    rows = _rows(tokenizer, _drawn(puzzles, config, data), config, length)
     seed_everything(derive(config.train.seed, "weights"))
     model = new_model(
         config.model, vocab_size=len(tokenizer), mask_token_id=MASK, positions=max(512, length), **config.changes
@@ -71,10 +94,15 @@ def train_on_puzzles(run: Run, config: PuzzleTraining) -> Path:
     arguments = training_arguments(config.train, checkpoint_folder(run))
     items = config.train.steps * config.train.batch_size * config.train.accumulation * arguments.world_size
     columns = {"input_ids": rows.ids, "labels": torch.where(rows.is_maskable, rows.ids, IGNORE)}
-    data = PassRows(columns, items=items, seed=config.train.seed)
+    reads = PassRows(columns, items=items, seed=config.train.seed)
     trained: Any = model if config.objective == "mdm" else _causal(model)
     trained.config.puzzle = {"kind": config.kind, "size": config.size, "objective": config.objective}  # for `eval`
-    options: dict[str, Any] = {"model": trained, "args": arguments, "train_dataset": data}
+    options: dict[str, Any] = {
+        "model": trained,
+        "args": arguments,
+        "train_dataset": reads,
+        "data_collator": whole_batch,
+    }
     trainer = MDMTrainer(mdm=config.mdm, **options) if config.objective == "mdm" else Trainer(**options)
     train(trainer, run, label=f"training {config.objective} on {puzzles.name}")
     save_model(trainer, tokenizer, finished)
@@ -82,9 +110,24 @@ def train_on_puzzles(run: Run, config: PuzzleTraining) -> Path:
     return finished
 
 
-def _rows(tokenizer: Any, puzzles: Puzzles, config: PuzzleTraining, length: int) -> Rows:
-    drawn = list(puzzles.generate(config.train.seed, "train", config.rows))
-    answers = [one.facts["reversed"] if config.objective == "reverse_ar" else one.answer for one in drawn]
+def _drawn(puzzles: Puzzles, config: PuzzleTraining, data: Path | None) -> list[Puzzle]:
+    if data is None:
+        drawn = puzzles.generate(config.train.seed, "train", config.rows)
+        with progress(f"drawing puzzles of {puzzles.name}", config.rows) as advance:
+            found = []
+            for one in drawn:
+                found.append(one)
+                advance()
+        return found
+    found = load_puzzles(data, puzzles, limit=config.rows)
+    if len(found) < config.rows:
+        raise DataError(f"{data} has {len(found)} puzzles, but PuzzleTraining.rows is {config.rows}; set it to fewer.")
+    return found
+
+
+def _rows(tokenizer: Any, drawn: Sequence[Puzzle], config: PuzzleTraining, length: int) -> Rows:
+    is_backward = config.objective == "reverse_ar"
+    answers = [one.facts["reversed"] if is_backward else one.answer for one in drawn]
     # What a baseline has behind its EOS teaches it nothing.
     learn_pad = config.objective == "mdm" and config.mdm.pad_policy == "learn"
     return lay_out(tokenizer, [one.prompt for one in drawn], answers, length=length, learn_pad=learn_pad)

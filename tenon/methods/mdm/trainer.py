@@ -30,13 +30,16 @@ IGNORE = -100
 def noised(
     batch: dict[str, Tensor], config: MDMConfig, *, generator: torch.Generator | None = None
 ) -> dict[str, Tensor]:
-    """Give a batch with its `time` [rows] and `is_masked` [rows, seq], drawn unless it brings them."""
-    if "is_masked" in batch:
-        return batch
-    is_maskable = batch["labels"] != IGNORE
-    device = is_maskable.device
-    time = draw_time(len(is_maskable), config, generator=generator, device=device)
-    return batch | {"time": time, "is_masked": draw_masked(is_maskable, time, generator=generator)}
+    """Give a batch with `time` [rows] and `is_masked` [rows, seq], drawn unless it brings them, and the places `at`.
+
+    `at` are the masked places, counted over all rows. To find them waits for the device: done here, before the forward,
+    it costs nothing, since nothing is under way.
+    """
+    if "is_masked" not in batch:
+        is_maskable = batch["labels"] != IGNORE
+        time = draw_time(len(is_maskable), config, generator=generator, device=is_maskable.device)
+        batch = batch | {"time": time, "is_masked": draw_masked(is_maskable, time, generator=generator)}
+    return batch if "at" in batch else batch | {"at": batch["is_masked"].flatten().nonzero()[:, 0]}
 
 
 class MDMTrainer(Trainer):
@@ -79,7 +82,7 @@ class MDMTrainer(Trainer):
     def _count(self, batch: dict[str, Tensor]) -> Any:
         if self.mdm.loss_norm == "batch":
             return len(batch["labels"])
-        return batch["is_masked"].sum() if self.mdm.loss_norm == "masked" else (batch["labels"] != IGNORE).sum()
+        return len(batch["at"]) if self.mdm.loss_norm == "masked" else (batch["labels"] != IGNORE).sum()
 
     def compute_loss(
         self,
@@ -92,15 +95,14 @@ class MDMTrainer(Trainer):
         if "labels" not in inputs:
             raise DataError(f"The batch has {', '.join(inputs)}, but no labels; give -100 where nothing is written.")
         batch = noised(inputs, self.mdm)
-        is_masked, time = batch["is_masked"], batch["time"]
-        self.empty_batches += not bool(is_masked.any())
-        ids = batch["input_ids"]
-        outputs = model(
-            masked_input(ids, is_masked, self.mask_id), attention_mask=batch.get("attention_mask"), at=is_masked
-        )
-        rows = is_masked.nonzero()[:, 0]
+        ids, at = batch["input_ids"], batch["at"]
+        self.empty_batches += not len(at)
+        torch._dynamo.maybe_mark_dynamic(at, 0)  # its length differs at every step: compiled once, not twice
+        text = masked_input(ids, batch["is_masked"], self.mask_id)
+        outputs = model(text, attention_mask=batch.get("attention_mask"), at=at)
         count = self._count(batch) if num_items_in_batch is None else num_items_in_batch
-        loss = masked_loss(outputs.logits, ids[is_masked], time[rows], self.mdm, normaliser=count)
+        time = batch["time"][at // ids.shape[1]]
+        loss = masked_loss(outputs.logits, ids.flatten()[at], time, self.mdm, normaliser=count)
         if num_items_in_batch is not None and self.args.world_size > 1:
             loss = loss * self.args.world_size  # gradients are averaged over processes
         return (loss, outputs) if return_outputs else loss

@@ -1,0 +1,107 @@
+"""Contenders side by side: each trained from the same weights on the same puzzles, and asked the same unseen ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from tenon.core.commandline import given
+from tenon.core.ranks import is_main
+from tenon.core.run import Run
+from tenon.core.scoring.student import t_interval
+from tenon.methods.mdm.answer import GROUPS, evaluate_puzzles, load_solver
+from tenon.methods.mdm.config import CONTENDERS, CompareConfig
+from tenon.methods.mdm.train import identity_of, puzzles_of, train_on_puzzles
+
+if TYPE_CHECKING:
+    from tenon.tasks.puzzles import Puzzles
+
+__all__ = ["compare_contenders", "summary"]
+
+
+def compare_contenders(
+    run: Run, config: CompareConfig, *, data: Path | None = None, trainings: Path | None = None, device: str = "auto"
+) -> Any:
+    """Train all contenders, each in a run of its own, and count what each solves.
+
+    Args:
+        run: Keeps the answers.
+        config: Contenders, seeds, what they share.
+        trainings: Folder of the trainings; none: below the run. Those that are finished are taken as they are, so that
+            they may be made before, side by side: `tenon mdm train --as NAME --seed N --out <trainings>/<NAME>-<N>`.
+        data: As for `train_on_puzzles`.
+        device: Where answers are written.
+
+    Returns:
+        `trainings`: one row per training and group of puzzles; `contenders`: see `summary`. None on other processes
+        than the first.
+    """
+    puzzles, found = puzzles_of(config.training.kind, config.training.size), []
+    for name, (contender, training) in config.trainings().items():
+        opened = Run.open(
+            (trainings or run.path / "trainings") / name,
+            config=training,
+            command=given(),
+            seed=training.train.seed,
+            identity=identity_of(data),
+        )
+        with opened as own:
+            folder = train_on_puzzles(own, training, data=data)
+        if is_main():
+            rows = _answered(run, config, puzzles, name, contender, folder, device=device)
+            found += [{"contender": contender, "seed": training.train.seed, **row} for row in rows]
+    return {"trainings": found, "contenders": summary(found)} if is_main() else None
+
+
+def _answered(
+    run: Run, config: CompareConfig, puzzles: Puzzles, name: str, contender: str, folder: Path, *, device: str
+) -> list[dict[str, Any]]:
+    """Ask one trained model; the puzzles and the noise are the same for all."""
+    chosen = CONTENDERS[contender]
+    solver = load_solver(
+        folder, puzzles, replace(config.decode, **chosen.decode), objective=chosen.objective, device=device
+    )
+    return evaluate_puzzles(
+        run,
+        solver,
+        puzzles,
+        list(puzzles.generate(0, "test", config.puzzles)),
+        name=name,
+        group=GROUPS[puzzles.name],
+        batch_size=config.batch_size,
+    )
+
+
+def summary(trainings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Give one row per contender and group: the mean over seeds with a t-interval, and the paired lead of the first.
+
+    Intervals are over trainings, not puzzles, and end at 0 and 1; a single seed has none. `behind` is the first
+    contender's mean less this one's, seed by seed.
+    """
+    first = trainings[0]["contender"]
+    by_name: dict[tuple[str, Any], dict[int, Mapping[str, Any]]] = {}
+    for row in trainings:
+        by_name.setdefault((row["contender"], row["group"]), {})[row["seed"]] = row
+    table = []
+    for (name, group), rows in by_name.items():
+        strict = {seed: float(row["strict"]) for seed, row in rows.items()}
+        told = {"contender": name, "group": group, "seeds": len(rows), "puzzles": next(iter(rows.values()))["puzzles"]}
+        told |= _interval("strict", list(strict.values()))
+        told["official"] = fmean(float(row["official"]) for row in rows.values())
+        if name != first:
+            leads = [float(by_name[first, group][seed]["strict"]) - value for seed, value in strict.items()]
+            told |= {
+                f"behind {key}".removesuffix(" strict"): value for key, value in _interval("strict", leads).items()
+            }
+        table.append(told)
+    return table
+
+
+def _interval(name: str, values: Sequence[float]) -> dict[str, float | None]:
+    if len(values) < 2:
+        return {name: values[0], "low": None, "high": None}
+    mean, low, high = t_interval(values)
+    return {name: mean, "low": low, "high": high}

@@ -1,0 +1,65 @@
+"""A comparison of contenders as tables, a picture and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tenon.methods.mdm.answer import GROUPS
+from tenon.methods.mdm.pictures import draw_groups
+from tenon.methods.mdm.train import puzzles_of
+
+if TYPE_CHECKING:
+    from tenon.core.run import Run
+    from tenon.methods.mdm.config import CompareConfig
+
+__all__ = ["sentences", "show_comparison"]
+
+
+def show_comparison(run: Run, figures: Mapping[str, Any], config: CompareConfig) -> list[str]:
+    """Put a comparison on the page, and give it in sentences.
+
+    Args:
+        run: Of the page.
+        figures: What `compare_contenders` gave.
+        config: What was compared.
+    """
+    rows, kind = figures["contenders"], config.training.kind
+    totals = [row for row in rows if row["group"] == "all"]
+    run.table(
+        "contenders",
+        [{name: value for name, value in row.items() if name != "group"} for row in totals],
+        f"{config.puzzles} unseen puzzles ({kind}), the same for all. Means over seeds with 95 % t-intervals over "
+        "trainings; `behind`: the first one's lead, paired by seed. Strict: right by the rules; official: by the "
+        "released code's way.",
+    )
+    group = GROUPS[puzzles_of(kind, config.training.size).name]
+    if group is not None:
+        name = group.replace("_", " ")
+        by_group = [row for row in rows if row["group"] != "all"]
+        run.table("groups", by_group, f"By {name}.")
+        lines = {one: [row for row in by_group if row["contender"] == one] for one in config.contenders}
+        run.figure("groups", draw_groups(lines, name), f"Solved, by {name}.", "A line of accuracy per contender.")
+    return sentences(totals)
+
+
+def sentences(totals: list[dict[str, Any]]) -> list[str]:
+    """Say what each contender solves, and whether the first is told apart from it.
+
+    >>> row = {"contender": "ar", "seeds": 3, "strict": 0.5, "behind": 0.3, "behind low": -0.1, "behind high": 0.7}
+    >>> sentences([row])
+    ['ar: 50.0 % solved; behind by +30.0 points, 95 % interval -10.0 to +70.0: not told apart with 3 seeds.']
+    """
+    told = []
+    for row in totals:
+        text = f"{row['contender']}: {100 * row['strict']:.1f} % solved"
+        if "behind" in row:
+            text += f"; behind by {100 * row['behind']:+.1f} points"
+            low, high = row["behind low"], row["behind high"]
+            if low is None:
+                text += ", one seed: no interval"
+            else:
+                text += f", 95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
+                text += f": not told apart with {row['seeds']} seeds" if low <= 0 <= high else ""
+        told.append(text + ".")
+    return told
