@@ -9,6 +9,7 @@ import typer
 
 from tenon.core.commandline import ConfigFile, Device, Json, Out, Preset, Seed, Sets, emit, given, with_seed
 from tenon.methods.mdm.cli_compare import Data, Kind, Results, compare_command, data_command
+from tenon.methods.mdm.cli_finetune import complete_command, finetune_command
 
 __all__ = ["app"]
 
@@ -17,6 +18,8 @@ app = typer.Typer(no_args_is_help=True)
 
 app.command("data")(data_command)
 app.command("compare")(compare_command)
+app.command("finetune")(finetune_command)
+app.command("complete")(complete_command)
 
 
 @app.callback()
