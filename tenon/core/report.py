@@ -6,9 +6,10 @@ import base64
 import html
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,7 +68,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture as SVG text, PNG bytes, or both; the page prefers the SVG."""
+    """A picture as SVG text, PNG bytes, or both; the page prefers the SVG.
+
+    An SVG may move: what moves it stands in `<style class="motion">`, and without that it must be a picture that says
+    as much. So it is shown on paper, and to those who ask for less motion.
+    """
 
     name: str
     svg: str | None
@@ -160,7 +165,13 @@ def render_html(reports: Sequence[Report], *, title: str, facts: Mapping[str, An
             "card": one.card,
             "tables": [_table_view(table) for table in one.tables],
             "figures": [
-                {"name": fig.name, "caption": fig.caption, "alt": fig.alt or fig.caption or fig.name, "uri": _uri(fig)}
+                {
+                    "name": fig.name,
+                    "caption": fig.caption,
+                    "alt": fig.alt or fig.caption or fig.name,
+                    "uri": _uri(fig),
+                    "still": None if fig.svg is None or not _MOTION.search(fig.svg) else _uri(_still(fig)),
+                }
                 for fig in one.figures
             ],
             "notes": one.notes,
@@ -214,6 +225,13 @@ def _template() -> jinja2.Template:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     return environment.from_string((resources.files("tenon.core") / "report.html.jinja").read_text(encoding="utf-8"))
+
+
+_MOTION = re.compile(r'<style class="motion">.*?</style>', re.DOTALL)
+
+
+def _still(fig: Figure) -> Figure:
+    return replace(fig, svg=_MOTION.sub("", fig.svg or ""))
 
 
 def _uri(fig: Figure) -> str:

@@ -166,6 +166,25 @@ def test_figures_are_images_that_decode_to_the_drawing() -> None:
     assert 'alt="f"' in render_html([report(figures=(Figure("f", SVG, None),))], title="t")
 
 
+def test_a_picture_that_moves_stands_still_on_paper_and_for_who_asks_for_it() -> None:
+    motion = '<style class="motion">@keyframes k{0%{fill:red}}\n</style>'
+    moving = SVG.replace("/>", f"><style>g{{}}</style>{motion}<g/></svg>")
+    html = render_html(
+        [report(figures=(Figure("f", moving, None, alt="It moves."), Figure("g", SVG, None)))], title="t"
+    )
+    found = re.findall(r'<img( class="\w+")? src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]+)"', html)
+    assert [(css, base64.b64decode(data).decode(), alt) for css, data, alt in found] == [
+        (' class="moving"', moving, "It moves."),
+        (' class="still"', moving.replace(motion, ""), "It moves."),
+        ("", SVG, "g"),
+    ]
+    # One of the two is seen at a time.
+    assert ".still { display: none; }" in html
+    (media,) = re.findall(r"@media print, \(prefers-reduced-motion: reduce\) \{(.*)\}", html)
+    assert ".moving { display: none; }" in media
+    assert ".still { display: block; }" in media
+
+
 def test_a_drawing_has_the_same_bytes_every_time_and_no_date() -> None:
     one, two = drawn(), drawn()
     assert one == two

@@ -10,6 +10,7 @@ import typer
 from tenon.core.commandline import ConfigFile, Device, Json, Out, Preset, Seed, Sets, emit, given, with_seed
 from tenon.methods.mdm.cli_compare import Data, Kind, Results, compare_command, data_command
 from tenon.methods.mdm.cli_finetune import complete_command, finetune_command
+from tenon.methods.mdm.cli_solve import solve_command
 
 __all__ = ["app"]
 
@@ -18,6 +19,7 @@ app = typer.Typer(no_args_is_help=True)
 
 app.command("data")(data_command)
 app.command("compare")(compare_command)
+app.command("solve")(solve_command)
 app.command("finetune")(finetune_command)
 app.command("complete")(complete_command)
 
@@ -147,39 +149,3 @@ def eval_command(
     best = max(figures["decodings"], key=lambda row: float(row["strict"]))
     told = f"{best['strict']:.1%} solved ({best['order']}, {best['steps']} steps)\nThe page is {page}"
     emit(figures, as_json=as_json, text=told)
-
-
-@app.command("solve")
-def solve_command(
-    model: Annotated[str, typer.Argument(help="Folder of a model that `tenon mdm train` made.")],
-    puzzle: Annotated[list[str], typer.Argument(help="Puzzles in the format of their kind, or a file of one a line.")],
-    sets: Sets = None,
-    seed: Seed = None,
-    device: Device = "auto",
-    as_json: Json = False,
-) -> None:
-    """Solve puzzles, and show how the answer fills in: what is easy first.
-
-    Example: tenon mdm solve runs/path/model "0,3/4,5/5,1/1,3/3,2/2,7-4,7" --set steps=10
-    """
-    from tenon.core.commandline import say
-    from tenon.core.config import load
-    from tenon.methods.mdm.answer import load_solver, trained_for
-    from tenon.methods.mdm.config import DecodeConfig
-    from tenon.methods.mdm.show import frames, read_puzzles
-
-    kind, objective = trained_for(model)
-    decode = load(DecodeConfig, sets=sets or ())
-    solver = load_solver(model, kind, decode, objective=objective, device=device)
-    prompts = read_puzzles(puzzle)
-    solved = []
-    for index, prompt in enumerate(prompts):
-        kind.solve(prompt)  # what is no puzzle of this kind is refused before anything is written
-        for frame in frames(solver, kind, prompt, key=index, seed=seed or 0):
-            if not as_json:
-                say(frame)
-        (text,) = solver([prompt], [index], seed=seed or 0)
-        verdict = kind.verify(prompt, text)
-        solved.append({"puzzle": prompt, "answer": text, "right": verdict.strict, "reason": verdict.reason})
-    lines = [f"{row['answer']}  {'right' if row['right'] else 'wrong: ' + str(row['reason'])}" for row in solved]
-    emit({"solved": solved}, as_json=as_json, text="\n".join(lines))

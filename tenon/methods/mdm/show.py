@@ -1,66 +1,113 @@
-"""Puzzles from the command line, and an answer as it fills in."""
+"""An answer as it fills in, in a terminal: a Sudoku as a grid, others as lines; signs say what colours say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import sys
+import time
 from typing import TYPE_CHECKING
 
-from tenon.core.errors import DataError
+from tenon.core.commandline import say
 
 if TYPE_CHECKING:
-    from tenon.methods.mdm.answer import Solver
-    from tenon.tasks.puzzles import Puzzles
+    from rich.console import Console
+    from rich.text import Text
 
-__all__ = ["frames", "read_puzzles"]
+    from tenon.methods.mdm.solve import Filling
 
-OPEN = "."
-"""How a place is shown that is still masked."""
+__all__ = ["LEGEND", "frame", "order_of", "show_filling"]
 
-
-def read_puzzles(given: Sequence[str]) -> list[str]:
-    """Give puzzles as they were typed, or those of a file, one a line.
-
-    Raises:
-        DataError: A file holds none.
-    """
-    found: list[str] = []
-    for one in given:
-        if Path(one).is_file():
-            lines = [line.strip() for line in Path(one).read_text(encoding="utf-8").splitlines() if line.strip()]
-            if not lines:
-                raise DataError(f"{one} holds no puzzle; write one a line.")
-            found += lines
-        else:
-            found.append(one)
-    return found
+_SIGNS = {
+    "masked": (" . ", "dim"),
+    "new": ("+{}", "bold green"),
+    "revised": ("~{}", "bold yellow"),
+    "written": (" {}", ""),
+    "open": ("({})", "dim"),
+    "given": ("[{}]", "bold"),
+    "changed": ("!{}", "bold red"),
+}
+LEGEND = (
+    ". masked   + written in this step   ~ changed in it   [1] given   (1) given, not yet written   ! given, changed"
+)
+"""What the signs say."""
+PAUSE_SECONDS = 0.15
+"""Between two steps on a terminal: the model is faster than the eye."""
 
 
-def frames(solver: Solver, puzzles: Puzzles, prompt: str, *, key: int, seed: int) -> Iterator[str]:
-    """Give the answer after each step, as text; nothing for a model that writes from left to right.
+def frame(filling: Filling, step: int) -> Text:
+    """Give the cells after a step, 0 being before the first; the steps and what is left to write above them."""
+    from rich.text import Text
+
+    shown, states = filling.shown(step), filling.states(step)
+    cells = [
+        (_SIGNS[state][0].format(value).ljust(3), _SIGNS[state][1]) for value, state in zip(shown, states, strict=True)
+    ]
+    masked = sum(state in ("masked", "open") for state in states)
+    text = Text(f"step {step} of {len(filling.frames)}, {masked} of {len(states)} masked\n")
+    if filling.box:
+        return text.append_text(_table(filling, cells))
+    for start in range(0, len(cells), filling.columns):
+        part = slice(start, start + filling.columns)
+        for value, (_, style) in zip(shown[part], cells[part], strict=True):
+            text.append(value, style)
+        # The signs of a line stand below it, so that it can be read as it is.
+        text.append("\n" + "".join(cell[0] if cell[0] in "+~" else " " for cell, _ in cells[part]).rstrip() + "\n")
+    text.right_crop(1)
+    return text
+
+
+def order_of(filling: Filling) -> Text:
+    """Give the step since which each cell is what it is in the end: small numbers were easy."""
+    from rich.text import Text
+
+    text = Text("fixed in step\n")
+    if filling.box:
+        return text.append_text(_table(filling, [(f"{step:>2} ", "") for step in filling.order]))
+    for start in range(0, len(filling.order), filling.columns):
+        part = slice(start, start + filling.columns)
+        text.append("".join(f"{value:>3}" for value in filling.frames[-1][part]) + "\n")
+        text.append("".join(f"{step:>3}" for step in filling.order[part]) + "\n")
+    text.right_crop(1)
+    return text
+
+
+def _table(filling: Filling, cells: list[tuple[str, str]]) -> Text:
+    """Put cells of three characters into the frame of a Sudoku."""
+    from rich.text import Text
+
+    border = "+" + ("-" * (3 * filling.box + 1) + "+") * filling.box
+    text = Text()
+    for cell, (shown, style) in enumerate(cells):
+        row, column = divmod(cell, filling.columns)
+        if column == 0 and row % filling.box == 0:
+            text.append(f"{border}\n")
+        if column % filling.box == 0:
+            text.append(" |" if column else "|")
+        text.append(shown, style)
+        if column == filling.columns - 1:
+            text.append(" |\n")
+    return text.append(border)
+
+
+def show_filling(filling: Filling, *, console: Console | None = None, pause_seconds: float = PAUSE_SECONDS) -> None:
+    """Show an answer filling in, step by step, and then in which order: on a terminal in place, else as plain lines.
 
     Args:
-        solver: Writes.
-        puzzles: The kind; a Sudoku is shown as a grid.
-        prompt: The puzzle.
-        key: Names its noise.
-        seed: Of the noise.
+        filling: What is shown again.
+        console: Where; none: standard error, if it is a terminal.
+        pause_seconds: Between two steps on a terminal.
     """
-    if solver.is_causal:
+    frames = [frame(filling, step) for step in range(len(filling.frames) + 1)]
+    if console is None and not sys.stderr.isatty():
+        for one in (*frames, order_of(filling)):
+            say(one.plain)
         return
-    rows, found = solver.write([prompt], [key], seed=seed, keep_history=True)
-    tokenizer, is_written = solver.tokenizer, rows.is_maskable[0]
-    for step, text in enumerate(found.history, 1):
-        written = text[0].cpu()[is_written].tolist()
-        end = written.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in written else len(written)
-        shown = "".join(
-            OPEN if token == tokenizer.mask_token_id else tokenizer.decode([token], skip_special_tokens=True)
-            for token in written[:end]
-        )
-        yield f"step {step}:\n{_grid(shown)}" if puzzles.name == "sudoku" else f"step {step:>3}: {shown}"
+    from rich.console import Console
+    from rich.live import Live
 
-
-def _grid(text: str) -> str:
-    """Cut a half-written Sudoku into lines; `Sudoku.render` would call a given that is still masked a changed one."""
-    side = round(len(text) ** 0.5)
-    return "\n".join(text[start : start + side] for start in range(0, len(text), side)) if side else text
+    console = console or Console(stderr=True, highlight=False)
+    console.print(LEGEND, style="dim")
+    with Live(frames[0], console=console, auto_refresh=False) as live:
+        for one in frames:
+            live.update(one, refresh=True)
+            time.sleep(pause_seconds)
+    console.print(order_of(filling))

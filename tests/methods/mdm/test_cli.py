@@ -1,4 +1,4 @@
-"""The commands: train, eval and solve by themselves, resumed, and refusing in words."""
+"""The commands: train and eval by themselves, resumed, and refusing in words."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from tenon.core.errors import ConfigError, DataError, RunConflict
 from tenon.methods.mdm.answer import turned
 from tenon.methods.mdm.cli import app
 from tenon.methods.mdm.config import DecodeConfig, EvalConfig
-from tenon.methods.mdm.show import read_puzzles
-from tenon.methods.mdm.train import puzzles_of
 
 SIZES = ("size=3", "rows=30", "layers=1", "hidden=16", "heads=2", "train.steps=2", "train.batch_size=4")
 
@@ -72,29 +70,16 @@ def test_the_baselines_are_measured_by_the_same_command(tmp_path: Path, objectiv
     assert row["order"] == "left to right"
 
 
-def test_solve_shows_the_answer_filling_in(tmp_path: Path, model: str) -> None:
-    puzzles = [puzzle.prompt for puzzle in puzzles_of("path", 3).generate(0, "test", 2)]
-    (tmp_path / "puzzles.txt").write_text("\n".join(puzzles) + "\n")
-    told = call("solve", model, str(tmp_path / "puzzles.txt"), "--set", "steps=4", "--json")
-    assert told.exit_code == 0, told.output
-    assert [row["puzzle"] for row in json.loads(told.stdout)["solved"]] == puzzles
-    shown = call("solve", model, puzzles[0], "--set", "steps=4")
-    assert shown.stderr.count("step ") == 4
-    assert "." in shown.stderr  # what was still masked
-    assert read_puzzles([str(tmp_path / "puzzles.txt"), "1-2"]) == [*puzzles, "1-2"]
-
-
 def test_bad_input_is_told(tmp_path: Path, model: str) -> None:
     cases: list[tuple[list[str], type[Exception], str]] = [
         (["train", "chess"], ConfigError, "'chess'"),
         (["train", "sudoku", "--preset", "small-path"], ConfigError, "is for path, but sudoku came"),
         (["eval", "nano-lm"], DataError, "does not say what it was trained on"),
         (["eval", model, "--set", "steps=0"], ConfigError, "1 or more"),
-        (["solve", model, "1,2,3"], DataError, "no path puzzle"),
         (["train", "path", "--set", "size=4", "--out", str(Path(model).parent)], RunConflict, "other settings"),
     ]
     for words, error, message in cases:
-        told = call(*words, *([] if "--out" in words or words[0] == "solve" else ["--out", str(tmp_path / "run")]))
+        told = call(*words, *([] if "--out" in words else ["--out", str(tmp_path / "run")]))
         assert isinstance(told.exception, error), (words, told.output, told.exception)
         assert message in str(told.exception)
 
