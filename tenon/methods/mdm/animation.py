@@ -126,6 +126,7 @@ def draw_order(filling: Filling) -> Plot:
     import numpy
     from matplotlib.figure import Figure as Plot
     from matplotlib.patches import Rectangle
+    from matplotlib.ticker import MaxNLocator
 
     rows = -(-len(filling.order) // filling.columns)
     steps = numpy.full(rows * filling.columns, numpy.nan)
@@ -152,5 +153,5 @@ def draw_order(filling: Filling) -> Plot:
         axes.grid(visible=False)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        figure.colorbar(image, ax=axes, label="step")
+        figure.colorbar(image, ax=axes, label="step", ticks=MaxNLocator(integer=True))
         return figure
