@@ -64,7 +64,7 @@ BATCHES = (1, 8, 32, 256)
 CASES = (
     Case("sudoku", 3, "tiny", (1, 8), (1, 8)),
     Case("path", 6, "tiny", (1, 8), (1, 32)),
-    Case("path", 6, "2 layers of 128", BATCHES, (1, 32, 256), {"n_layer": 2, "n_embd": 128, "n_head": 4}),
+    Case("path", 6, "2 layers of 128", (1, 8, 32), (1, 32, 256), {"n_layer": 2, "n_embd": 128, "n_head": 4}),
 )
 
 
@@ -352,7 +352,9 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--seconds", type=float, default=10, help="of one comparison, if 5 rounds take no longer")
     parser.add_argument("--steps", type=int, default=20, help="of decoding")
-    parser.add_argument("--batches", type=int, nargs="+", default=list(BATCHES))
+    parser.add_argument(
+        "--batches", type=int, nargs="+", choices=BATCHES, help="of all models; else what the device does in seconds"
+    )
     parser.add_argument("--train-size", default="tiny", help="tiny, base or medium")
     parser.add_argument("--train-rows", type=int, default=64)
     parser.add_argument("--train-steps", type=int, default=4, help="of one turn")
@@ -364,11 +366,10 @@ def main() -> None:
     found: dict[str, Any] = {part: [] for part in args.parts}
     for part, function in (("decoding", decoding), ("baseline", baseline)):
         for case in CASES if part in found else ():
-            for batch in args.batches:
-                if args.device != "cpu" or batch in getattr(case, part):
-                    rows = function(case, batch, args)
-                    found[part] += rows
-                    show(rows)
+            for batch in args.batches or (getattr(case, part) if args.device == "cpu" else BATCHES):
+                rows = function(case, batch, args)
+                found[part] += rows
+                show(rows)
     if "training" in found:
         found["training"] = training(args)
         show(found["training"])
