@@ -201,10 +201,12 @@ def _write(solver: Solver, prompts: Sequence[str], start: int, seed: int) -> lis
     shown |= {tokenizer.mask_token_id: MASKED, tokenizer.eos_token_id: END, tokenizer.pad_token_id: PADDING}
     order = fixed_at(found.history, rows.is_maskable.to(found.sequences.device)).tolist()
     history = [text.tolist() for text in found.history]
+    # With a threshold a row may be done before the others of its batch are.
+    steps = [max(one) for one in order] if solver.decode.threshold is not None else [len(history)] * len(order)
     return [
         {
             "answer": answer,
-            "frames": ["".join(shown[token] for token in text[row][first:]) for text in history],
+            "frames": ["".join(shown[token] for token in text[row][first:]) for text in history[: steps[row]]],
             "order": order[row][first:],
         }
         for row, (answer, first) in enumerate(

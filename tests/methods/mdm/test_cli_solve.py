@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 from typer.testing import CliRunner
 
 from tenon.core.errors import ConfigError, DataError, RunConflict
@@ -108,6 +110,25 @@ def test_a_killed_run_goes_on_to_the_same_rows(tmp_path: Path, sudoku: str, kept
     assert (tmp_path / "cut/solved.jsonl").read_bytes() == (tmp_path / "whole/solved.jsonl").read_bytes()
     alone = solver([PUZZLES[3]], [3])  # what a puzzle's answer is does not depend on its batch
     assert whole[3]["answer"] == alone[0]
+
+
+def test_with_a_threshold_a_puzzle_has_its_own_steps_alone(tmp_path: Path, sudoku: str) -> None:
+    kind, _ = trained_for(sudoku)
+    solver = load_solver(sudoku, kind, DecodeConfig(threshold=0.5), device="cpu")
+
+    def predict(ids: Tensor) -> Tensor:
+        """Be sure of some digits, differently in every text."""
+        sure = torch.sin(ids.sum(1, keepdim=True) * 7.0 + torch.arange(ids.shape[1]))
+        return 4 * (1 + sure)[..., None] * torch.nn.functional.one_hot(ids % 4 + 6, 31)
+
+    solver.model.predict = predict
+    rows = []
+    for name, size in (("batch", 5), ("alone", 1)):
+        with Run.open(tmp_path / name, config={}) as run:
+            rows.append(solve_puzzles(run, solver, kind, PUZZLES, batch_size=size))
+    assert rows[0] == rows[1]
+    assert len({len(row["frames"]) for row in rows[0]}) > 1
+    assert all("." not in row["frames"][-1] for row in rows[0])
 
 
 def test_sudokus_may_be_written_as_people_do(tmp_path: Path) -> None:
