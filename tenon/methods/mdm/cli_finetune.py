@@ -28,6 +28,9 @@ def finetune_command(
 ) -> None:
     """Train an autoregressive model on by masked diffusion, with LoRA adapters or, at lora_rank=0, all weights.
 
+    To --set: lora_rank, lora_alpha, lora_targets, mask_token, max_length, held_out, dtype; mdm.pad_policy and all else
+    of the objective; train.steps, train.batch_size, train.learning_rate and all else of the optimiser.
+
     Example: tenon mdm finetune nano-lm rows.jsonl --set train.steps=500 --set train.learning_rate=1e-3
     Example: torchrun --nproc-per-node 8 -m tenon mdm finetune Qwen/Qwen3-0.6B rows.jsonl --set dtype=bfloat16
     """
@@ -78,7 +81,7 @@ def complete_command(
     model: Annotated[str, typer.Argument(help="Folder of a model that `tenon mdm finetune` made.")],
     prompt: Annotated[list[str], typer.Argument(help="Prompts like those of the training.")],
     length: Annotated[
-        int | None, typer.Option(help="Places to write in, the end among them [tokens]; as in training unless given.")
+        int | None, typer.Option(help="Places to write in, its end among them, in tokens; as in training unless given.")
     ] = None,
     sets: Sets = None,
     seed: Seed = None,
