@@ -283,6 +283,7 @@ def finetune(run: Run, prepared: Prepared, config: FinetuneConfig) -> dict[str, 
     }
     if not run.stage_done("untrained"):
         run.finish_stage("untrained", loss=_held_out_loss(trainer))
+    seed_everything(derive(config.train.seed, "training"))  # dropout is the same whether or not rows were scored before
     train(trainer, run, label="fine-tuning")
     facts |= {"loss_before": run.stages()["untrained"]["loss"], "loss_after": _held_out_loss(trainer)}
     if config.lora_rank:
