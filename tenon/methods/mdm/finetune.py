@@ -56,7 +56,7 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
     if not file.is_file() or file.suffix not in (".jsonl", ".csv"):
         raise DataError(f"{file} is no .jsonl or .csv file; give one with columns prompt and response.")
     rows: list[dict[str, Any]] = []
-    with open(file, encoding="utf-8", newline="") as lines:
+    with open(file, encoding="utf-8-sig", newline="") as lines:  # what a spreadsheet writes, too
         if file.suffix == ".csv":
             rows += csv.DictReader(lines)
         else:

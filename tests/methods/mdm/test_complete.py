@@ -98,7 +98,7 @@ def test_a_chat_model_is_asked_in_its_template(tmp_path: Path, llama: str) -> No
 
 
 def test_csv_keeps_text_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text('prompt,response\n0012,"a, b"\n7,8\n')
+    (tmp_path / "rows.csv").write_text('\ufeffprompt,response\n0012,"a, b"\n7,8\n')
     assert read_rows(tmp_path / "rows.csv") == [
         {"prompt": "0012", "response": "a, b"},
         {"prompt": "7", "response": "8"},
