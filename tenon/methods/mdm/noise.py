@@ -10,25 +10,36 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["gumbel", "uniform"]
+__all__ = ["gumbel", "streams", "uniform"]
 
 
-def uniform(keys: Int[Tensor, " rows"], step: int, seq: int) -> Float[Tensor, "rows seq"]:
-    """Give numbers between 0 and 1, both excluded, for every place of every row.
+def streams(keys: Int[Tensor, " rows"], seed: int, steps: int) -> Int[Tensor, "steps rows"]:
+    """Name the draws of every step and row, once for all of an answer.
 
     Args:
         keys: Name the rows; equal keys get equal numbers.
-        step: Names the draw.
+        seed: Seed of all of them.
+        steps: How many draws.
+    """
+    rows = _mix(keys + _mix(torch.tensor(seed, device=keys.device)))
+    return _mix(rows + torch.arange(steps, device=keys.device)[:, None])
+
+
+def uniform(stream: Int[Tensor, " rows"], seq: int) -> Float[Tensor, "rows seq"]:
+    """Give numbers between 0 and 1, both excluded, for every place of every row.
+
+    Args:
+        stream: One step of `streams`.
         seq: Places.
     """
-    places = torch.arange(seq, device=keys.device)
-    mixed = _mix(_mix(_mix(keys)[:, None] + step) + places)
-    return (((mixed >> 11) & ((1 << 53) - 1)).double() + 0.5).mul(2.0**-53).float().clamp(1e-7, 1 - 1e-7)
+    mixed = _mix(stream[:, None] + torch.arange(seq, device=stream.device))
+    # 23 bits and a half: what float32 holds exactly, so that none is rounded to 1.
+    return (((mixed >> 41) & ((1 << 23) - 1)).float() + 0.5) * 2.0**-23
 
 
-def gumbel(keys: Int[Tensor, " rows"], step: int, seq: int) -> Float[Tensor, "rows seq"]:
+def gumbel(stream: Int[Tensor, " rows"], seq: int) -> Float[Tensor, "rows seq"]:
     """Give Gumbel(0, 1) noise for every place of every row; arguments as in `uniform`."""
-    return -(-uniform(keys, step, seq).log()).log()
+    return -(-uniform(stream, seq).log()).log()
 
 
 def _mix(value: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tenon.methods.mdm.config import DecodeConfig, MDMConfig
-from tenon.methods.mdm.noise import gumbel, uniform
+from tenon.methods.mdm.noise import gumbel, streams, uniform
 
 __all__ = ["slow_loss", "slow_sample"]
 
@@ -98,10 +98,11 @@ def _step(
     if config.schedule == "cosine":
         rate = math.cos((own - own_left) / own * math.pi / 2)
         count = math.floor(len(places) * rate)
-    noise = gumbel(torch.tensor([key]), left, len(text))[0]
+    stream = streams(torch.tensor([key]), 0, config.steps)[left]
+    noise = gumbel(stream, len(text))[0]
     certainty = {place: score[place] + config.noise * rate * float(noise[place]) for place in places}
     if config.order == "random":
-        draws = uniform(torch.tensor([key]), left, len(text))[0]
+        draws = uniform(stream, len(text))[0]
         again = [place for place in still if float(draws[place]) >= 1 / (own_left + 1)]
     elif config.threshold is None:
         again = sorted(opened, key=lambda place: (certainty[place], place))[:count]

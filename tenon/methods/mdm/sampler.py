@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tenon.core.errors import DataError
 from tenon.methods.mdm.config import DecodeConfig
-from tenon.methods.mdm.noise import gumbel, uniform
+from tenon.methods.mdm.noise import gumbel, streams, uniform
 
 __all__ = ["Sampled", "Turn", "fixed_at", "infill", "masked_after", "sample", "turns"]
 
@@ -129,10 +129,10 @@ def sample(
             f"ids are {tuple(ids.shape)}, but is_maskable is {tuple(is_maskable.shape)}; give equal shapes."
         )
     keys = torch.arange(len(ids), device=ids.device) if keys is None else keys.to(ids.device)
-    keys = keys ^ seed
+    noise = streams(keys, seed, config.steps)
     banned = torch.tensor(sorted({mask_id, *forbidden}) if config.suppress else [], dtype=torch.long, device=ids.device)
     counts, which = is_maskable.sum(1).unique(return_inverse=True)
-    plans = [turns(count, config) for count in counts.tolist()]  # the one wait: from here on all sizes are known
+    plans = [turns(count, config) for count in counts.tolist()]  # waits here alone: from here on all sizes are known
 
     def planned(name: str) -> Tensor:
         table = [[getattr(turn, name) for turn in plan] for plan in plans]
@@ -163,10 +163,10 @@ def sample(
             is_turn = is_maskable & (block_of >= block)
         is_open = is_turn & is_masked if is_committed else is_turn
         certainty = scores
-        if config.noise:
-            certainty = scores + config.noise * rates[step] * gumbel(keys, left, ids.shape[1])
+        if config.noise and config.order != "random":
+            certainty = scores + config.noise * rates[step] * gumbel(noise[left], ids.shape[1])
         if config.order == "random":
-            again = is_open & (uniform(keys, left, ids.shape[1]) >= 1 / (lefts[step] + 1))
+            again = is_open & (uniform(noise[left], ids.shape[1]) >= 1 / (lefts[step] + 1))
         elif config.threshold is None:
             again = _least(certainty.masked_fill(~is_open, math.inf), masked[step])
         else:

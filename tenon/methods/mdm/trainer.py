@@ -32,8 +32,8 @@ def noised(
 ) -> dict[str, Tensor]:
     """Give a batch with `time` [rows] and `is_masked` [rows, seq], drawn unless it brings them, and the places `at`.
 
-    `at` are the masked places, counted over all rows. To find them waits for the device: done here, before the forward,
-    it costs nothing, since nothing is under way.
+    `at` are the masked places, counted over all rows. To find them waits for the device: once a step, here, and not
+    between forward and backward.
     """
     if "is_masked" not in batch:
         is_maskable = batch["labels"] != IGNORE

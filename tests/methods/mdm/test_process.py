@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from tenon.methods.mdm.config import MDMConfig
-from tenon.methods.mdm.noise import gumbel, uniform
+from tenon.methods.mdm.noise import gumbel, streams, uniform
 from tenon.methods.mdm.process import draw_masked, draw_time, masked_input
 
 IS_MASKABLE = torch.arange(10) >= 4
@@ -49,11 +49,22 @@ def test_times_are_those_of_the_steps() -> None:
     assert 0.98 < float(continuous.max()) <= 1
 
 
-def test_noise_is_uniform_independent_and_keyed_by_row() -> None:
-    found = uniform(torch.arange(300), 3, 200)
+def test_noise_is_uniform_independent_and_keyed_by_seed_row_and_step() -> None:
+    keys = torch.arange(300)
+    drawn = streams(keys, 0, 5)
+    found = uniform(drawn[3], 200)
+    assert 0 < float(found.min()) < float(found.max()) < 1
     assert stats.kstest(found.flatten().numpy(), "uniform").pvalue > 1e-3
-    for other in (uniform(torch.arange(300), 4, 200), uniform(torch.arange(300) + 300, 3, 200), found.roll(1, 1)):
+    others = [drawn[4], streams(keys + 300, 0, 5)[3], streams(keys, 1, 5)[3], streams(keys + 1, 0, 5)[3]]
+    for other in (*(uniform(one, 200) for one in others), found.roll(1, 1)):
         assert abs(float(torch.corrcoef(torch.stack([found.flatten(), other.flatten()]))[0, 1])) < 0.02
-    assert torch.equal(uniform(torch.tensor([7]), 3, 200)[0], found[7])
-    assert torch.equal(uniform(torch.tensor([7]), 3, 100)[0], found[7, :100])
-    assert stats.kstest(gumbel(torch.arange(100), 1, 200).flatten().numpy(), "gumbel_r").pvalue > 1e-3
+    # Another seed gives no row the numbers of another row of this one.
+    assert not set(streams(keys, 0, 1)[0].tolist()) & set(streams(keys, 1, 1)[0].tolist())
+    assert torch.equal(uniform(streams(torch.tensor([7]), 0, 9)[3], 100)[0], found[7, :100])
+    assert stats.kstest(gumbel(drawn[1], 200).flatten().numpy(), "gumbel_r").pvalue > 1e-3
+
+
+def test_the_largest_draw_is_below_one() -> None:
+    """At 1 Gumbel noise would be infinite."""
+    last = torch.tensor((1 << 23) - 1).float() + 0.5
+    assert float(last * 2.0**-23) < 1
