@@ -38,8 +38,9 @@ def load_model(
     device: str | torch.device = "auto",
     attn_implementation: str | None = None,
     trust_remote_code: bool = False,
+    architecture: Any = None,
 ) -> PreTrainedModel:
-    """Load a causal language model, in eval mode.
+    """Load a causal language model, or another with the same care, in eval mode.
 
     Args:
         name: A nano name, a local folder or a hub id. A nano name wins over a folder of that name (write `./nano-lm`).
@@ -49,6 +50,7 @@ def load_model(
             "balanced" (the layers spread over all GPUs).
         attn_implementation: As in transformers; None leaves its choice.
         trust_remote_code: Whether Python code that comes with the checkpoint may run.
+        architecture: The class that loads it, where it is no causal language model.
 
     Raises:
         DataError: There is no such model, it holds no safetensors, or weights are missing from it.
@@ -73,7 +75,8 @@ def load_model(
     load_config(name, trust_remote_code=trust_remote_code)
     place = _locate(name)
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(place, output_loading_info=True, **options)
+        loader = architecture or AutoModelForCausalLM
+        loaded: Any = loader.from_pretrained(place, output_loading_info=True, **options)
     except ValueError as error:  # a known architecture, and no causal language model: T5, CLIP, Whisper
         raise UnsupportedModelError(
             f"{str(name)!r} is no causal language model ({_first_line(error)}); give one, such as a Llama or a Qwen."

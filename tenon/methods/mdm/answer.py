@@ -114,7 +114,7 @@ def load_solver(
     """Load a trained model as a solver of its puzzles.
 
     Args:
-        folder: What `tenon mdm train` made.
+        folder: What `tenon mdm train` made, or the name of a nano model.
         puzzles: The kind and size it is asked for, which gives the lengths.
         decode: How it writes.
         objective: What it was trained for; `reverse_ar` writes backwards.
@@ -123,16 +123,10 @@ def load_solver(
     Raises:
         DataError: Its positions are too few for these puzzles.
     """
-    config = load_config(folder)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     length = row_length(puzzles)
-    if config.model_type == "mdm":
-        model: Any = MDMForMaskedDiffusion.from_pretrained(folder).eval().to(device)
-        known = model.config.backbone.max_position_embeddings
-    else:
-        model = load_model(folder, device=device)
-        known = model.config.max_position_embeddings
+    is_mdm = load_config(folder).model_type == "mdm"
+    model: Any = load_model(folder, device=device, architecture=MDMForMaskedDiffusion if is_mdm else None)
+    known = (model.config.backbone if is_mdm else model.config).max_position_embeddings
     if length > known:
         raise DataError(f"{folder} knows {known} positions, but these puzzles need {length}; give one trained on them.")
     reverse = turned if objective == "reverse_ar" else None

@@ -111,10 +111,10 @@ def eval_command(
     from tenon.core.models.loading import weights_hash
     from tenon.core.results import write_results
     from tenon.core.run import Run
-    from tenon.methods.mdm.answer import GROUPS, trained_for
+    from tenon.methods.mdm.answer import trained_for
     from tenon.methods.mdm.config import EvalConfig
     from tenon.methods.mdm.evaluate import compare_decodings
-    from tenon.methods.mdm.pictures import draw_groups, draw_orders
+    from tenon.methods.mdm.show_compare import show_decodings
 
     sets = [*(sets or ()), *([] if puzzles is None else [f"puzzles={puzzles}"])]
     settings = load(EvalConfig, file=config, sets=with_seed(sets, seed))
@@ -122,20 +122,7 @@ def eval_command(
     identity = {"weights": weights_hash(model)}
     with Run.open(out, config=settings, command=given(), seed=settings.seed, identity=identity) as run:
         figures = compare_decodings(run, model, kind, objective, settings, device=device)
-        run.table(
-            "decodings",
-            figures["decodings"],
-            f"{settings.puzzles} unseen puzzles ({kind.name}). Strict: right by the rules; official: by the released "
-            "code's way. Intervals are Wilson's, 95 %.",
-        )
-        if objective == "mdm" and len(settings.steps) > 1:
-            picture = draw_orders(figures["decodings"])
-            run.figure("decodings", picture, "Solved, by order of writing and forward passes.", "Lines of accuracy.")
-        if figures["groups"]:
-            name = str(GROUPS[kind.name]).replace("_", " ")
-            run.table("groups", figures["groups"], f"By {name}, with the first way of writing at its most steps.")
-            picture = draw_groups({objective: figures["groups"]}, name)
-            run.figure("groups", picture, f"Solved, by {name}.", "A line of accuracy over groups.")
+        show_decodings(run, figures, settings, kind, objective)
         page = run.report(f"MDM: {objective} on {kind.name}, measured")
     if results is not None:
         write_results(

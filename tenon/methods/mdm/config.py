@@ -123,6 +123,8 @@ class PuzzleTraining:
     """`mdm`, or the baselines: `ar` writes from left to right, `reverse_ar` the reversed answer (paths alone)."""
     model: str = "tiny"
     """A published size, tiny, base or medium; the next three change it."""
+    backbone: Literal["gpt2", "llama"] = "gpt2"
+    """Its kind: GPT-2 as in the paper, or Llama of the same depth and width [ours]."""
     layers: int | None = None
     """Transformer blocks."""
     hidden: int | None = None

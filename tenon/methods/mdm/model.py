@@ -7,6 +7,7 @@ and looks whether the first one's logits move.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -158,30 +159,57 @@ class MDMForMaskedDiffusion(PreTrainedModel):
 
 
 def new_model(
-    size: str, *, vocab_size: int, mask_token_id: int, positions: int = 512, **changes: Any
+    size: str,
+    *,
+    vocab_size: int,
+    mask_token_id: int,
+    positions: int = 512,
+    backbone: str = "gpt2",
+    **changes: Any,
 ) -> MDMForMaskedDiffusion:
-    """Build an untrained GPT-2 of a published size (`small` is another name of `base`).
+    """Build an untrained model of a published size (`small` is another name of `base`).
 
     Args:
         size: `tiny`, `base` or `medium`.
         vocab_size: Tokens of the vocabulary.
         mask_token_id: Id of MASK.
         positions: The longest text [tokens].
-        changes: Of the backbone's config, such as `n_layer=2`.
+        backbone: `gpt2`, the paper's, or `llama`: of the same depth, width and heads, with rotary positions and a gated
+            feed-forward layer of about as many weights [ours]; it drops out attention alone.
+        changes: Of the backbone's config in GPT-2's names, such as `n_layer=2`.
 
     Raises:
         ConfigError: There is no such size.
     """
-    from transformers import GPT2Config
-
     name = {"small": "base"}.get(size, size)
     if name not in SIZES:
         raise ConfigError(f"There is no size {size!r}; the sizes are {', '.join(SIZES)}.")
     fields = {"vocab_size": vocab_size, "n_positions": positions, "bos_token_id": None, "eos_token_id": None}
-    backbone = GPT2Config(**SIZES[name] | fields | changes)
-    model = MDMForMaskedDiffusion(MDMModelConfig(backbone, mask_token_id))
+    fields |= SIZES[name] | changes
+    model = MDMForMaskedDiffusion(MDMModelConfig(_BACKBONES[backbone](fields), mask_token_id))
     check_bidirectional(model)
     return model
+
+
+def _gpt2(fields: dict[str, Any]) -> PreTrainedConfig:
+    from transformers import GPT2Config
+
+    return GPT2Config(**fields)
+
+
+def _llama(fields: dict[str, Any]) -> PreTrainedConfig:
+    from transformers import LlamaConfig
+
+    names = {
+        "n_layer": "num_hidden_layers", "n_embd": "hidden_size", "n_head": "num_attention_heads",
+        "n_positions": "max_position_embeddings", "attn_pdrop": "attention_dropout",
+    }  # fmt: skip
+    own = {names.get(name, name): value for name, value in fields.items() if name not in ("resid_pdrop", "embd_pdrop")}
+    width = -(-own["hidden_size"] * 8 // 3 // 32) * 32  # three matrices instead of GPT-2's two of four times the width
+    return LlamaConfig(**own, intermediate_size=width, tie_word_embeddings=True)
+
+
+_BACKBONES: dict[str, Callable[[dict[str, Any]], PreTrainedConfig]] = {"gpt2": _gpt2, "llama": _llama}
 
 
 def _see_everything(decoder: Any) -> None:

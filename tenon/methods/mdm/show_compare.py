@@ -1,4 +1,4 @@
-"""A comparison of contenders as tables, a picture and sentences."""
+"""What was measured, as tables, pictures and sentences: ways of writing, and contenders."""
 
 from __future__ import annotations
 
@@ -6,14 +6,41 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tenon.methods.mdm.answer import GROUPS
-from tenon.methods.mdm.pictures import draw_groups
+from tenon.methods.mdm.pictures import draw_groups, draw_orders
 from tenon.methods.mdm.train import puzzles_of
 
 if TYPE_CHECKING:
     from tenon.core.run import Run
-    from tenon.methods.mdm.config import CompareConfig
+    from tenon.methods.mdm.config import CompareConfig, EvalConfig
+    from tenon.tasks.puzzles import Puzzles
 
-__all__ = ["sentences", "show_comparison"]
+__all__ = ["sentences", "show_comparison", "show_decodings"]
+
+
+def show_decodings(run: Run, figures: Mapping[str, Any], config: EvalConfig, puzzles: Puzzles, objective: str) -> None:
+    """Put ways of writing on the page.
+
+    Args:
+        run: Of the page.
+        figures: What `compare_decodings` gave.
+        config: What was compared.
+        puzzles: What was asked.
+        objective: What the model was trained for.
+    """
+    run.table(
+        "decodings",
+        figures["decodings"],
+        f"{config.puzzles} unseen puzzles ({puzzles.name}). Strict: right by the rules; official: by the released "
+        "code's way. Intervals are Wilson's, 95 %.",
+    )
+    if objective == "mdm" and len(config.steps) > 1:
+        picture = draw_orders(figures["decodings"])
+        run.figure("decodings", picture, "Solved, by order of writing and forward passes.", "Lines of accuracy.")
+    if figures["groups"]:
+        name = str(GROUPS[puzzles.name]).replace("_", " ")
+        run.table("groups", figures["groups"], f"By {name}, with the first way of writing at its most steps.")
+        picture = draw_groups({objective: figures["groups"]}, name)
+        run.figure("groups", picture, f"Solved, by {name}.", "A line of accuracy over groups.")
 
 
 def show_comparison(run: Run, figures: Mapping[str, Any], config: CompareConfig) -> list[str]:

@@ -89,7 +89,12 @@ def train_on_puzzles(run: Run, config: PuzzleTraining, *, data: Path | None = No
     rows = _rows(tokenizer, _drawn(puzzles, config, data), config, length)
     seed_everything(derive(config.train.seed, "weights"))
     model = new_model(
-        config.model, vocab_size=len(tokenizer), mask_token_id=MASK, positions=max(512, length), **config.changes
+        config.model,
+        vocab_size=len(tokenizer),
+        mask_token_id=MASK,
+        positions=max(512, length),
+        backbone=config.backbone,
+        **config.changes,
     )
     arguments = training_arguments(config.train, checkpoint_folder(run))
     items = config.train.steps * config.train.batch_size * config.train.accumulation * arguments.world_size

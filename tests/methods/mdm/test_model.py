@@ -28,6 +28,15 @@ def test_the_published_sizes(size: str, count: int) -> None:
     assert model.config.backbone.resid_pdrop == model.config.backbone.attn_pdrop == 0.1
 
 
+def test_a_llama_of_a_published_size_has_about_as_many_weights() -> None:
+    model = new_model("tiny", vocab_size=31, mask_token_id=2, backbone="llama")
+    assert model.config.backbone.model_type == "llama"
+    assert sum(weight.numel() for weight in model.parameters()) == pytest.approx(5_532_672, rel=0.06)
+    assert model.config.backbone.attention_dropout == 0.0
+    dropped = new_model("tiny", vocab_size=31, mask_token_id=2, backbone="llama", attn_pdrop=0.2, n_layer=1)
+    assert (dropped.config.backbone.attention_dropout, dropped.config.backbone.num_hidden_layers) == (0.2, 1)
+
+
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "gpt2"])
 @pytest.mark.parametrize("is_training", [False, True])

@@ -80,14 +80,16 @@ def test_baseline_and_method_begin_alike_and_read_the_same_rows(
     assert [one for one in labels[1] if one != -100][-1] == EOS
 
 
-def test_the_baseline_stays_causal_and_the_method_does_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backbone", ["gpt2", "llama"])
+def test_the_baseline_stays_causal_and_the_method_does_not(tmp_path: Path, backbone: Any) -> None:
     from tenon.core.models.loading import load_model
 
     ids = torch.randint(5, 31, (1, 12), generator=torch.Generator().manual_seed(0))
     other = ids.clone()
     other[0, -1] = 5 + (other[0, -1] - 4) % 26
-    baseline = load_model(trained(tmp_path / "ar", replace(TINY, objective="ar"))[0])
-    model = MDMForMaskedDiffusion.from_pretrained(trained(tmp_path / "mdm")[0]).eval()
+    config = replace(TINY, backbone=backbone)
+    baseline = load_model(trained(tmp_path / "ar", replace(config, objective="ar"))[0])
+    model = MDMForMaskedDiffusion.from_pretrained(trained(tmp_path / "mdm", config)[0]).eval()
     with torch.no_grad():
         assert torch.equal(baseline(ids).logits[:, :-1], baseline(other).logits[:, :-1])
         assert not torch.equal(model(ids).logits[:, 0], model(other).logits[:, 0])
