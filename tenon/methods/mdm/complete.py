@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tenon.core.errors import DataError
-from tenon.core.models.loading import load_config, load_tokenizer
+from tenon.core.models.loading import load_config, load_model, load_tokenizer
 from tenon.methods.mdm.collator import chat_prompt_ids, prompt_ids
 from tenon.methods.mdm.config import DecodeConfig
 from tenon.methods.mdm.model import MDMForMaskedDiffusion
@@ -99,7 +99,5 @@ def load_completer(folder: str | Path, decode: DecodeConfig, *, device: str = "a
     """
     if load_config(folder).model_type != "mdm":
         raise DataError(f"{folder} is no masked-diffusion model; give the model folder of a `tenon mdm finetune`.")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = MDMForMaskedDiffusion.from_pretrained(folder).eval().to(device)
+    model = load_model(folder, device=device, architecture=MDMForMaskedDiffusion)
     return Completer(model, load_tokenizer(folder), decode)

@@ -144,8 +144,8 @@ class PuzzleTraining:
         require({"small": "base"}.get(self.model, self.model) in SIZES, self, "model", f"one of {', '.join(SIZES)}")
         is_path = self.kind == "path"
         require(is_path or self.objective != "reverse_ar", self, "objective", "'mdm' or 'ar': only paths are reversed")
-        fits = self.mdm.pad_policy != "eos_fill"
-        require(fits, self.mdm, "pad_policy", "'learn' or 'ignore': puzzles have a padding token of their own")
+        learns = self.mdm.pad_policy == "learn"
+        require(learns, self.mdm, "pad_policy", "'learn' for puzzles: where an answer ends is for the model to find")
 
     @property
     def changes(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tenon.core.training.config import training_arguments
 from tenon.core.training.rows import PassRows
 from tenon.methods.mdm.collator import DataCollatorForMaskedDiffusion, by_length, encode_rows
 from tenon.methods.mdm.config import FinetuneConfig
-from tenon.methods.mdm.model import MDMForMaskedDiffusion, check_bidirectional
+from tenon.methods.mdm.model import MDMForMaskedDiffusion
 from tenon.methods.mdm.trainer import IGNORE, MDMTrainer
 
 if TYPE_CHECKING:
@@ -129,19 +129,14 @@ def diffusion_model(decoder: Any, mask_token_id: int, *, has_padding: bool = Fal
     Raises:
         UnsupportedModelError: It cannot be made to look ahead, or it sees padding.
     """
-    attention = decoder.config._attn_implementation
     try:
         model = MDMForMaskedDiffusion.from_causal(decoder, mask_token_id=mask_token_id)
-        model.set_attn_implementation(attention)  # a config made around another one forgets it
-        model._tied_weights_keys = model._tied_weights_keys or {}  # else peft does not look at what the backbone ties
-        check_bidirectional(model)
-        sees_padding = has_padding and _sees_padding(model)
-    except (AttributeError, RuntimeError, TypeError) as error:  # its code expects the causal mask
+    except (AttributeError, TypeError) as error:
         raise UnsupportedModelError(
-            f"A {decoder.config.model_type} model does not run without its causal mask ({error}); use another, such as "
-            "a Llama, Qwen, Mistral, Gemma, Phi or GPT-2."
+            f"A {decoder.config.model_type} model has not the parts of a decoder ({error}); use another, such as a "
+            "Llama, Qwen, Mistral, Gemma, Phi or GPT-2."
         ) from error
-    if sees_padding:
+    if has_padding and _sees_padding(model):
         raise UnsupportedModelError(
             f"A {decoder.config.model_type} model sees padding where it is told not to; set mdm.pad_policy=eos_fill, "
             "or use another model."

@@ -52,6 +52,8 @@ class MDMModelConfig(PreTrainedConfig):
         self.shift_logits = shift_logits
         if backbone is not None:
             kwargs.setdefault("tie_word_embeddings", backbone.tie_word_embeddings)
+            if backbone._attn_implementation is not None:  # a config made around another one would forget it
+                kwargs.setdefault("attn_implementation", backbone._attn_implementation)
         super().__init__(**kwargs)
 
     @property
@@ -71,6 +73,7 @@ class MDMForMaskedDiffusion(PreTrainedModel):
     config_class = MDMModelConfig
     base_model_prefix = "decoder"
     supports_gradient_checkpointing = True
+    _tied_weights_keys: dict[str, str] = {}  # noqa: RUF012 - what the backbone ties, it says; peft wants to be told
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True
 
     def __init__(self, config: MDMModelConfig, decoder: PreTrainedModel | None = None) -> None:
@@ -229,7 +232,7 @@ def check_bidirectional(model: Any, *, length: int = 8) -> None:
         length: Of the text that is tried [tokens].
 
     Raises:
-        UnsupportedModelError: The first token's logits do not move.
+        UnsupportedModelError: The first token's logits do not move, or the model does not run without its causal mask.
     """
     was_training = model.training
     model.eval()
@@ -239,6 +242,11 @@ def check_bidirectional(model: Any, *, length: int = 8) -> None:
         other = ids.clone()
         other[0, -1] = (ids[0, -1] + 1) % vocab
         moved = float((model(ids).logits[0, 0] - model(other).logits[0, 0]).abs().max())
+    except (AttributeError, RuntimeError, TypeError) as error:  # its code expects the mask
+        raise UnsupportedModelError(
+            f"A {model.config.backbone.model_type} model does not run without its causal mask ({error}); use another, "
+            "such as a Llama, Qwen, Mistral, Gemma, Phi or GPT-2."
+        ) from error
     finally:
         model.train(was_training)
     if not moved > 0:

@@ -134,8 +134,9 @@ def _rows(tokenizer: Any, drawn: Sequence[Puzzle], config: PuzzleTraining, lengt
     is_backward = config.objective == "reverse_ar"
     answers = [one.facts["reversed"] if is_backward else one.answer for one in drawn]
     # What a baseline has behind its EOS teaches it nothing.
-    learn_pad = config.objective == "mdm" and config.mdm.pad_policy == "learn"
-    return lay_out(tokenizer, [one.prompt for one in drawn], answers, length=length, learn_pad=learn_pad)
+    return lay_out(
+        tokenizer, [one.prompt for one in drawn], answers, length=length, learn_pad=config.objective == "mdm"
+    )
 
 
 def _causal(model: Any) -> Any:
