@@ -18,4 +18,5 @@ class Entry(NamedTuple):
 
 METHODS: dict[str, Entry] = {
     "sepllm": Entry("tenon.methods.sepllm", "Keep separators: half the KV cache or less, endless streams (SepLLM)."),
+    "mdm": Entry("tenon.methods.mdm", "Models that plan: masked diffusion, easy tokens first, and its puzzles (MDM)."),
 }

@@ -268,14 +268,14 @@ PRESETS: dict[str, PuzzleTraining] = {
     # Minutes on one core.
     "small-path": PuzzleTraining(
         kind="path", size=4, rows=50_000, layers=3, hidden=128, heads=4, dropout=0.0,  # [ours]
-        train=TrainConfig(
+        train=TrainConfig(  # [ours]
             steps=3000, batch_size=64, learning_rate=1e-3, weight_decay=0.0, warmup_steps=50,  # [ours]
             log_every=50, save_every=500, device="cpu",  # [ours]
         ),
     ),
     "small-sudoku": PuzzleTraining(
         kind="sudoku", size=2, rows=20_000, layers=4, hidden=128, heads=4, dropout=0.0,  # [ours]
-        train=TrainConfig(
+        train=TrainConfig(  # [ours]
             steps=2000, batch_size=64, learning_rate=1e-3, weight_decay=0.0, warmup_steps=50,  # [ours]
             log_every=50, save_every=500, device="cpu",  # [ours]
         ),
