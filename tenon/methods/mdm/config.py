@@ -280,6 +280,21 @@ PRESETS: dict[str, PuzzleTraining] = {
             log_every=50, save_every=500, device="cpu",  # [ours]
         ),
     ),
+    "small-countdown": PuzzleTraining(
+        kind="countdown", size=3, rows=100_000, layers=3, hidden=128, heads=4, dropout=0.0,  # [ours]
+        mdm=MDMConfig(token_beta=2.0),  # [inferred] from four numbers
+        train=TrainConfig(  # [ours]
+            steps=2000, batch_size=64, learning_rate=1e-3, weight_decay=0.0, warmup_steps=50,  # [ours]
+            log_every=50, save_every=500, device="cpu",  # [ours]
+        ),
+    ),
+    "small-sat": PuzzleTraining(
+        kind="sat", size=5, rows=50_000, layers=3, hidden=128, heads=4, dropout=0.0,  # [ours]
+        train=TrainConfig(  # [ours]
+            steps=600, batch_size=32, learning_rate=1e-3, weight_decay=0.0, warmup_steps=50,  # [ours]
+            log_every=50, save_every=200, device="cpu",  # [ours]
+        ),
+    ),
 }  # fmt: skip
 
 
