@@ -158,16 +158,17 @@ def evaluate_puzzles(
 
     Returns:
         One row for all puzzles, then one per value of `group`: how many, `strict` and `official` accuracy [share], the
-        strict one's Wilson interval, and how many could not be read.
+        strict one's Wilson interval, how many could not be read, and forward passes of a batch in the mean.
     """
     file = f"answers-{name}"
     order = range(0, len(drawn), batch_size)
     for start in run.track(order, f"answering ({name})", name=file, key=lambda start: _last(drawn, start, batch_size)):
-        batch = drawn[start : start + batch_size]
+        batch, before = drawn[start : start + batch_size], solver.forwards
         texts = solver([one.prompt for one in batch], range(start, start + len(batch)), seed=seed)
         for puzzle, text in zip(batch, texts, strict=True):
             verdict = puzzles.verify(puzzle.prompt, text)
             told = {"strict": verdict.strict, "official": verdict.official, "reason": verdict.reason}
+            told["forwards"] = solver.forwards - before
             run.append(
                 file, {"key": puzzle.key, "prompt": puzzle.prompt, "predict": text, "label": puzzle.answer} | told
             )
@@ -195,4 +196,5 @@ def _counted(group: Any, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "high": high,
         "official": sum(row["official"] for row in rows) / len(rows),
         "malformed": sum(str(row["reason"]).startswith("malformed") for row in rows),
+        "forwards": sum(row["forwards"] for row in rows) / len(rows),
     }

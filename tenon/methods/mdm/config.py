@@ -205,6 +205,10 @@ class EvalConfig:
     """See `DecodeConfig`."""
     revise: tuple[bool, ...] = (True,)
     """Whether what is written may be changed; `true,false` compares both."""
+    thresholds: tuple[float, ...] = ()
+    """Also write all that is more probable than each of these, in at most the largest number of steps."""
+    blocks: tuple[int, ...] = ()
+    """Also write in blocks of each of these lengths, in the largest number of steps."""
     batch_size: int = 64
     """Puzzles answered together."""
     seed: int = 0
@@ -221,12 +225,19 @@ class EvalConfig:
 
     def decodings(self) -> list[DecodeConfig]:
         """Give every way of writing: `random` and a single step are not told apart by `revise`."""
-        made = [
-            DecodeConfig(order=order, steps=steps, noise=self.noise, revise=revise)
-            for order in self.orders
-            for steps in self.steps
-            for revise in (self.revise if order != "random" and steps > 1 else self.revise[:1])
-        ]
+
+        def way(order: Order, steps: int, **options: Any) -> list[DecodeConfig]:
+            revises = self.revise if order != "random" and steps > 1 else self.revise[:1]
+            return [
+                DecodeConfig(order=order, steps=steps, noise=self.noise, revise=revise, **options) for revise in revises
+            ]
+
+        most = max(self.steps)
+        made = [one for order in self.orders for steps in self.steps for one in way(order, steps)]
+        for order in self.orders:
+            made += [one for block in self.blocks for one in way(order, most, block=block)]
+            if order != "random":
+                made += [one for threshold in self.thresholds for one in way(order, most, threshold=threshold)]
         return list(dict.fromkeys(made))
 
 

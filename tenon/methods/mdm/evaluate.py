@@ -30,8 +30,8 @@ def compare_decodings(
         device: Where.
 
     Returns:
-        `decodings`: per way its order, steps, accuracy and forward passes per batch. `groups`: the accuracy by the
-        kind's fact, with the first order at its most steps.
+        `decodings`: per way its options, accuracy, and forward passes per batch. `groups`: the accuracy by the kind's
+        fact, with the first order at its most steps.
     """
     drawn = list(puzzles.generate(config.seed, "test", config.puzzles))
     ways = config.decodings() if objective == "mdm" else [DecodeConfig()]
@@ -41,7 +41,7 @@ def compare_decodings(
     groups: list[dict[str, Any]] = []
     for way in ways:
         solver.decode = way
-        name = f"{way.order}-{way.steps}" + ("" if way.revise else "-once") if objective == "mdm" else objective
+        name = _name(way) if objective == "mdm" else objective
         found = evaluate_puzzles(
             run,
             solver,
@@ -53,9 +53,19 @@ def compare_decodings(
             seed=config.seed,
         )
         told: dict[str, Any] = {"order": way.order, "steps": way.steps, "revise": way.revise}
+        told |= {"threshold": way.threshold} if config.thresholds else {}
+        told |= {"block": way.block} if config.blocks else {}
         if objective != "mdm":
             told = {"order": "left to right", "steps": solver.answer_length, "revise": False}
         table.append(told | {key: value for key, value in found[0].items() if key != "group"})
         if way == first:
             groups = found[1:]
     return {"decodings": table, "groups": groups}
+
+
+def _name(way: DecodeConfig) -> str:
+    parts = [way.order, str(way.steps)]
+    parts += [] if way.revise else ["once"]
+    parts += [] if way.threshold is None else [f"above{way.threshold}"]
+    parts += [] if way.block is None else [f"blocks{way.block}"]
+    return "-".join(parts)

@@ -31,10 +31,10 @@ def draw_loss(lines: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def draw_orders(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw accuracy over forward passes, one line per order of writing.
+    """Draw accuracy over forward passes, one line per way of writing.
 
     Args:
-        rows: With `order`, `revise`, `steps`, `strict`, `low` and `high` [share].
+        rows: With `order`, `revise`, `forwards`, `strict`, `low` and `high` [share]; `threshold` and `block`, if any.
     """
     from matplotlib.figure import Figure
 
@@ -42,19 +42,23 @@ def draw_orders(rows: Sequence[Mapping[str, Any]]) -> Figure:
         figure = Figure()
         axes = figure.add_subplot()
         for name in dict.fromkeys(_name(row) for row in rows):
-            mine = sorted((row for row in rows if _name(row) == name), key=lambda row: row["steps"])
-            heights = [100 * row["strict"] for row in mine]
-            error = [
-                [height - 100 * row["low"] for height, row in zip(heights, mine, strict=True)],
-                [100 * row["high"] - height for height, row in zip(heights, mine, strict=True)],
-            ]
-            axes.errorbar([row["steps"] for row in mine], heights, error, fmt="o-", capsize=3, label=name)
+            mine = sorted((row for row in rows if _name(row) == name), key=lambda row: row["forwards"])
+            axes.errorbar([row["forwards"] for row in mine], *_heights(mine), fmt="o-", capsize=3, label=name)
         axes.set(xlabel="forward passes", ylabel="solved [%]", xscale="log", ylim=(-2, 102))
-        steps = sorted({row["steps"] for row in rows})
-        axes.set_xticks(steps, [str(step) for step in steps], minor=False)
+        forwards = sorted({row["forwards"] for row in rows if row.get("threshold") is None})
+        axes.set_xticks(forwards, [f"{one:g}" for one in forwards], minor=False)
         axes.minorticks_off()
         axes.legend(fontsize=9)
         return figure
+
+
+def _heights(rows: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[list[float]] | None]:
+    """Give the heights of points and the lengths of their bars, where all have an interval [%]."""
+    heights = [100 * row["strict"] for row in rows]
+    if any(row["low"] is None for row in rows):
+        return heights, None
+    below = [height - 100 * row["low"] for height, row in zip(heights, rows, strict=True)]
+    return heights, [below, [100 * row["high"] - height for height, row in zip(heights, rows, strict=True)]]
 
 
 def draw_groups(tables: Mapping[str, Sequence[Mapping[str, Any]]], xlabel: str) -> Figure:
@@ -70,14 +74,7 @@ def draw_groups(tables: Mapping[str, Sequence[Mapping[str, Any]]], xlabel: str) 
         figure = Figure()
         axes = figure.add_subplot()
         for name, rows in tables.items():
-            heights = [100 * row["strict"] for row in rows]
-            error = None
-            if all(row["low"] is not None for row in rows):
-                error = [
-                    [height - 100 * row["low"] for height, row in zip(heights, rows, strict=True)],
-                    [100 * row["high"] - height for height, row in zip(heights, rows, strict=True)],
-                ]
-            axes.errorbar([row["group"] for row in rows], heights, error, fmt="o-", capsize=3, label=name)
+            axes.errorbar([row["group"] for row in rows], *_heights(rows), fmt="o-", capsize=3, label=name)
         axes.set(xlabel=xlabel, ylabel="solved [%]", ylim=(-2, 102))
         axes.set_xticks(sorted({row["group"] for rows in tables.values() for row in rows}))
         axes.legend(fontsize=9)
@@ -85,4 +82,8 @@ def draw_groups(tables: Mapping[str, Sequence[Mapping[str, Any]]], xlabel: str) 
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    return str(row["order"]) + ("" if row["revise"] else ", never revised")
+    parts = [str(row["order"])]
+    parts += [] if row["revise"] or row["order"] in ("random", "left to right") else ["never revised"]
+    parts += ["above a threshold"] if row.get("threshold") is not None else []
+    parts += [f"blocks of {row['block']}"] if row.get("block") is not None else []
+    return ", ".join(parts)

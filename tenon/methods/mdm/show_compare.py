@@ -33,7 +33,7 @@ def show_decodings(run: Run, figures: Mapping[str, Any], config: EvalConfig, puz
         f"{config.puzzles} unseen puzzles ({puzzles.name}). Strict: right by the rules; official: by the released "
         "code's way. Intervals are Wilson's, 95 %.",
     )
-    if objective == "mdm" and len(config.steps) > 1:
+    if len({row["forwards"] for row in figures["decodings"]}) > 1:
         picture = draw_orders(figures["decodings"])
         run.figure("decodings", picture, "Solved, by order of writing and forward passes.", "Lines of accuracy.")
     if figures["groups"]:

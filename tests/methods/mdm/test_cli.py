@@ -35,6 +35,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(json.loads(told.stdout)["model"])
 
 
+def test_eval_also_compares_approximate_ways(tmp_path: Path, model: str) -> None:
+    sets = ["--set", "orders=topk,random", "--set", "steps=8", "--set", "thresholds=0.001,1", "--set", "blocks=4"]
+    told = call("eval", model, "--puzzles", "5", *sets, "--out", str(tmp_path), "--json")
+    assert told.exit_code == 0, told.output
+    rows = json.loads(told.stdout)["decodings"]
+    ways = [(row["order"], row["threshold"], row["block"], row["forwards"]) for row in rows]
+    assert ways == [
+        ("topk", None, None, 8), ("random", None, None, 8), ("topk", None, 4, 8), ("topk", 0.001, None, 1),
+        ("topk", 1.0, None, 8), ("random", None, 4, 8),
+    ]  # fmt: skip
+    assert "above a threshold" in (tmp_path / "figures" / "decodings.svg").read_text()
+
+
 def test_eval_compares_orders_and_steps_and_writes_results(tmp_path: Path, model: str) -> None:
     sets = ["--set", "orders=topk,random", "--set", "steps=1,3", "--set", "revise=true,false"]
     results = tmp_path / "results.json"
@@ -56,6 +69,7 @@ def test_eval_compares_orders_and_steps_and_writes_results(tmp_path: Path, model
     ways = [(row["order"], row["steps"], row["revise"]) for row in found["decodings"]]
     assert ways == [("topk", 1, True), ("topk", 3, True), ("topk", 3, False), ("random", 1, True), ("random", 3, True)]
     assert sum(row["puzzles"] for row in found["groups"]) == 5
+    assert [row["forwards"] for row in found["decodings"]] == [1, 3, 3, 1, 3]
     assert json.loads(results.read_text())["decodings"] == found["decodings"]
     again = call(*command)  # answers nothing anew
     assert json.loads(again.stdout) == found

@@ -148,7 +148,7 @@ def test_a_killed_evaluation_goes_on(tmp_path: Path, objective: Any, monkeypatch
     assert evaluated(tmp_path / "broken") == whole
     files = [(tmp_path / name / "answers-test.jsonl").read_text() for name in ("whole", "broken")]
     assert files[0] == files[1]
-    assert {"key", "prompt", "predict", "label", "strict", "official", "reason"} == json.loads(
+    assert {"key", "prompt", "predict", "label", "strict", "official", "reason", "forwards"} == json.loads(
         files[0].split("\n")[0]
     ).keys()
 
