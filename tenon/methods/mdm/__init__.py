@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
+from tenon.core.front import on_demand
 from tenon.core.report import Card
 from tenon.methods.mdm.config import PRESETS, DecodeConfig, MDMConfig
 
@@ -31,21 +29,16 @@ CARD = Card(
     when_to_use="Answers whose first token depends on the last: puzzles, plans, structured output of a known length.",
 )
 
-_HOME = {
-    "MDMForMaskedDiffusion": "model",
-    "MDMTrainer": "trainer",
-    "app": "cli",
-    "diffusion_loss": "objective",
-    "sample": "sampler",
-}
-"""Front names that need torch, or are only for the command line: imported when first asked for."""
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
+__getattr__ = on_demand(
+    __name__,
+    {
+        "MDMForMaskedDiffusion": "model",
+        "MDMTrainer": "trainer",
+        "app": "cli",
+        "diffusion_loss": "objective",
+        "sample": "sampler",
+    },
+)
 
 # Now, because a later import of the submodule `demo` would take this name; it is light.
 from tenon.methods.mdm.demo import demo  # noqa: E402 - it reads CARD

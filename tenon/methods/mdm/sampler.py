@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -181,15 +181,7 @@ def sample(
 
 
 def infill(
-    model: Logits,
-    ids: Int[Tensor, "rows seq"],
-    config: DecodeConfig | None = None,
-    *,
-    mask_id: int,
-    forbidden: Sequence[int] = (),
-    keys: Int[Tensor, " rows"] | None = None,
-    seed: int = 0,
-    keep_history: bool = False,
+    model: Logits, ids: Int[Tensor, "rows seq"], config: DecodeConfig | None = None, *, mask_id: int, **options: Any
 ) -> Sampled:
     """Fill in a text wherever it has MASK, and leave all else as it is; arguments as in `sample`.
 
@@ -199,17 +191,7 @@ def infill(
     is_masked = ids == mask_id
     if not is_masked.any():
         raise DataError(f"No token of ids is MASK ({mask_id}), so there is nothing to fill in; put it where text is.")
-    return sample(
-        model,
-        ids,
-        is_masked,
-        config,
-        mask_id=mask_id,
-        forbidden=forbidden,
-        keys=keys,
-        seed=seed,
-        keep_history=keep_history,
-    )
+    return sample(model, ids, is_masked, config, mask_id=mask_id, **options)
 
 
 def fixed_at(

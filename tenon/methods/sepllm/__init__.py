@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
+from tenon.core.front import on_demand
 from tenon.core.report import Card
 from tenon.methods.sepllm.config import PRESETS, SepConfig
 
@@ -31,22 +29,17 @@ CARD = Card(
     when_to_use="Long prompts, long chats or endless streams on any Llama, Qwen or Mistral model, without training.",
 )
 
-_HOME = {
-    "SepCache": "cache",
-    "app": "cli",
-    "apply_sepllm": "model",
-    "resolve_separators": "separators",
-    "sep_mask": "mask",
-    "stream_perplexity": "stream",
-}
-"""Front names that need torch, or are only for the command line: imported when first asked for."""
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
+__getattr__ = on_demand(
+    __name__,
+    {
+        "SepCache": "cache",
+        "app": "cli",
+        "apply_sepllm": "model",
+        "resolve_separators": "separators",
+        "sep_mask": "mask",
+        "stream_perplexity": "stream",
+    },
+)
 
 # Now, because a later import of the submodule `demo` would take this name; it is light.
 from tenon.methods.sepllm.demo import demo  # noqa: E402 - it reads CARD
