@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,3 +144,16 @@ def test_bad_input(tmp_path: Path) -> None:
     call("data", "path", "--rows", "3", "--size", "3", "--out", str(few))
     with Run.open(tmp_path / "few", config=TINY) as run, pytest.raises(DataError, match=r"3 puzzles, but .* is 20"):
         train_on_puzzles(run, TINY, data=few)
+
+
+@pytest.mark.slow
+def test_a_comparison_killed_inside_its_writes_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    job = "tests.methods.mdm.kill_compare:compare_job"
+    command = [sys.executable, "-W", "ignore", "-m", "tests.killing", job, str(tmp_path), "--points", "20"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    points = json.loads(done.stdout)["points"]
+    assert len(points) == 20
+    for point in points:
+        assert point["first"] == -signal.SIGKILL, point
+        assert (point["ended"], point["differing"]) == (0, []), (point, done.stderr)
