@@ -34,12 +34,12 @@ from tenon.core.results import write_results
 from tenon.core.training.config import TrainConfig, training_arguments
 from tenon.core.training.rows import PassRows, whole_batch
 from tenon.methods.mdm.config import DecodeConfig, MDMConfig
+from tenon.methods.mdm.kinds import puzzles_of, row_length
 from tenon.methods.mdm.layout import MASK, SEP, Rows, lay_out, puzzle_tokenizer
 from tenon.methods.mdm.model import MDMForMaskedDiffusion, new_model
 from tenon.methods.mdm.objective import diffusion_loss, masked_loss
 from tenon.methods.mdm.process import draw_masked, masked_input
 from tenon.methods.mdm.sampler import sample
-from tenon.methods.mdm.train import puzzles_of, row_length
 from tenon.methods.mdm.trainer import IGNORE, MDMTrainer
 
 PARTS = ["decoding", "baseline", "training", "head"]

@@ -10,14 +10,17 @@ The result goes to standard output, everything else to standard error, so that a
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from tenon.core.config import field_docs
 
 __all__ = [
     "ConfigFile",
@@ -31,6 +34,7 @@ __all__ = [
     "emit",
     "given",
     "say",
+    "settings_help",
     "with_seed",
 ]
 
@@ -70,6 +74,29 @@ def given(*, shortened: bool = False) -> str:
         elif not shortened:
             kept.append(word)
     return shlex.join(kept)
+
+
+def settings_help(default: Any, presets: Collection[str] = ()) -> str:
+    """List every option of a config for the end of a command's --help: name, value unless set, and its text.
+
+    Args:
+        default: A config; those inside it are listed with their name before a dot.
+        presets: Names that --preset takes.
+    """
+    head = [f"Presets: {', '.join(presets)}."] if presets else []
+    return "\n\n".join([*head, "To --set, with what they are otherwise:", *_settings(default, "")])
+
+
+def _settings(config: Any, prefix: str) -> Iterator[str]:
+    texts = field_docs(type(config))
+    for one in dataclasses.fields(config):
+        value, name = getattr(config, one.name), f"{prefix}{one.name}"
+        if dataclasses.is_dataclass(value):
+            yield from _settings(value, f"{name}.")
+        else:
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
+            text = " ".join(texts.get(one.name, "").split()).replace("[", "\\[")  # no markup
+            yield f"  {name}={shown}  {text}"
 
 
 def with_seed(sets: Sequence[str] | None, seed: int | None, *names: str) -> list[str]:

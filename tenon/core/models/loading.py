@@ -216,7 +216,8 @@ def _locate(name: str | Path) -> Path | str:
     if path.exists():
         return path
     # "nano-" is ours: a misspelt nano name must not load a stranger's checkpoint.
-    if isinstance(name, Path) or not _HUB_ID.fullmatch(name) or name.startswith(("nano-", ".", "~")):
+    is_local = len(path.parts) > 1 and path.parent.is_dir()  # a misspelt folder is not asked of the hub
+    if isinstance(name, Path) or is_local or not _HUB_ID.fullmatch(name) or name.startswith(("nano-", ".", "~")):
         _refuse(name, None)
     return name
 

@@ -14,16 +14,17 @@ from tenon.core.models.loading import load_config, load_model, load_tokenizer
 from tenon.core.scoring.generation import greedy_texts
 from tenon.core.scoring.intervals import wilson_interval
 from tenon.methods.mdm.config import DecodeConfig
+from tenon.methods.mdm.kinds import puzzles_of, row_length
 from tenon.methods.mdm.layout import Rows, answers_of, lay_out
 from tenon.methods.mdm.model import MDMForMaskedDiffusion
 from tenon.methods.mdm.sampler import Sampled, sample
-from tenon.methods.mdm.train import puzzles_of, row_length
+from tenon.tasks.puzzles.paths import turned
 
 if TYPE_CHECKING:
     from tenon.core.run import Run
     from tenon.tasks.puzzles import Puzzle, Puzzles
 
-__all__ = ["GROUPS", "Solver", "evaluate_puzzles", "load_solver", "trained_for", "turned"]
+__all__ = ["GROUPS", "Solver", "evaluate_puzzles", "load_solver", "trained_for"]
 
 GROUPS = {"path": "planning_distance", "sudoku": "givens", "countdown": None, "sat": None}
 """The fact by which the accuracy of a kind is also shown."""
@@ -92,15 +93,6 @@ def trained_for(folder: str | Path) -> tuple[Puzzles, str]:
     if not isinstance(puzzle, dict):
         raise DataError(f"{folder} does not say what it was trained on; give the model of a `tenon mdm train`.")
     return puzzles_of(puzzle["kind"], puzzle["size"]), str(puzzle["objective"])
-
-
-def turned(text: str) -> str:
-    """Give a path from its end to its start, each edge turned round.
-
-    >>> turned("1,6/6,5")
-    '5,6/6,1'
-    """
-    return "/".join(",".join(reversed(edge.split(","))) for edge in reversed(text.split("/")))
 
 
 def load_solver(

@@ -21,7 +21,7 @@ Results = Annotated[Path | None, typer.Option("--results", help="Also write the 
 
 def data_command(
     kind: Kind,
-    rows: Annotated[int, typer.Option(help="Puzzles to draw.")] = 1000,
+    rows: Annotated[int, typer.Option(min=1, help="Puzzles to draw.")] = 1000,
     size: Annotated[
         int | None, typer.Option(help="Box of a Sudoku, numbers, variables, nodes; as published unless set.")
     ] = None,
@@ -37,7 +37,7 @@ def data_command(
     from typing import Any, cast
 
     from tenon.core.progress import progress
-    from tenon.methods.mdm.train import puzzles_of
+    from tenon.methods.mdm.kinds import puzzles_of
     from tenon.tasks.puzzles.files import save_puzzles
 
     with progress(f"drawing {kind}", rows) as advance:
@@ -82,8 +82,8 @@ def compare_command(
     from tenon.core.run import Run
     from tenon.methods.mdm.compare import compare_contenders
     from tenon.methods.mdm.config import PRESETS, CompareConfig
+    from tenon.methods.mdm.kinds import puzzles_of, read_given
     from tenon.methods.mdm.show_compare import show_comparison
-    from tenon.methods.mdm.train import identity_of
 
     contenders = ("mgdm", "ar", "reverse_ar") if kind == "path" else ("mgdm", "ar")
     presets = {
@@ -93,8 +93,10 @@ def compare_command(
     settings = load(CompareConfig, presets=presets, preset=preset, file=config, sets=[*chosen, *(sets or ())])
     if settings.training.kind != kind:
         raise ConfigError(f"The options are for {settings.training.kind}, but {kind} came; choose one of both.")
-    with Run.open(out, config=settings, command=given(), identity=identity_of(data)) as run:
-        figures = compare_contenders(run, settings, data=data, trainings=trainings, device=device)
+    puzzles = puzzles_of(kind, settings.training.size)
+    learnt = read_given(data, puzzles, settings.training.rows)  # before a run is begun that cannot be
+    with Run.open(out, config=settings, command=given(), identity=learnt[1]) as run:
+        figures = compare_contenders(run, settings, given=learnt, trainings=trainings, device=device)
         if not is_main():  # under torchrun, one process shows
             return
         told = show_comparison(run, figures, settings)

@@ -55,7 +55,7 @@ def finetune_command(
             return
         folder = run.path / "model"
         losses = [line for line in run.metrics() if line.get("loss") is not None]
-        row: dict[str, Any] = {"backbone": Path(backbone).name, "steps": settings.train.steps} | figures
+        row: dict[str, Any] = figures | {"backbone": Path(backbone).name, "steps": settings.train.steps}
         run.table(
             "finetuning",
             [row],
@@ -72,7 +72,8 @@ def finetune_command(
             config=settings,
             finetuning=row,
         )
-    told = f"held-out loss {figures['loss_before']} -> {figures['loss_after']}\nThe model is in {folder}. Use it: "
+    shown = [f"{one:.4f}" if one is not None else "none" for one in (figures["loss_before"], figures["loss_after"])]
+    told = f"held-out loss {shown[0]} -> {shown[1]}\nThe model is in {folder}. Use it: "
     told += f'tenon mdm complete {folder} "a prompt"\nThe page is {page}'
     emit({"model": str(folder), **row}, as_json=as_json, text=told)
 

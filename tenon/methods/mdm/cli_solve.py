@@ -13,7 +13,9 @@ __all__ = ["solve_command"]
 
 
 def solve_command(
-    model: Annotated[str, typer.Argument(help="Folder of a model that `tenon mdm train` made.")],
+    model: Annotated[
+        str, typer.Argument(help="Folder of a model that `tenon mdm train` made, or nano-sudoku/4x4, /9x9.")
+    ],
     puzzle: Annotated[list[str], typer.Argument(help="Puzzles in the format of their kind, or files of one a line.")],
     show: Annotated[int, typer.Option(min=0, help="Puzzles that are shown filling in, here and on the page.")] = 3,
     config: ConfigFile = None,
@@ -35,7 +37,8 @@ def solve_command(
     A Sudoku may have . or _ for blanks, and a line for each row of its grid. An answer is right if the rules say so,
     also where a puzzle has several.
 
-    Example: tenon mdm solve runs/path/model "0,3/4,5/5,1/1,3/3,2/2,7-4,7" --set steps=10
+    Example: tenon mdm solve nano-sudoku/4x4 0103000002301320 --set steps=16
+    Example: tenon mdm solve runs/path/model "2,3/3,5/0,3/3,4-0,4"
     Example: tenon mdm solve runs/sudoku/model puzzles.txt --set threshold=0.9 --out runs/mine
     """
     from tenon.core.config import load

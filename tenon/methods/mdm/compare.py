@@ -8,22 +8,28 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from tenon.core.commandline import given
+from tenon.core.commandline import given as typed
 from tenon.core.ranks import is_main
 from tenon.core.run import Run
 from tenon.core.scoring.student import t_interval
 from tenon.methods.mdm.answer import GROUPS, evaluate_puzzles, load_solver
 from tenon.methods.mdm.config import CONTENDERS, CompareConfig
-from tenon.methods.mdm.train import identity_of, puzzles_of, train_on_puzzles
+from tenon.methods.mdm.kinds import puzzles_of
+from tenon.methods.mdm.train import train_on_puzzles
 
 if TYPE_CHECKING:
-    from tenon.tasks.puzzles import Puzzles
+    from tenon.tasks.puzzles import Puzzle, Puzzles
 
 __all__ = ["compare_contenders", "summary"]
 
 
 def compare_contenders(
-    run: Run, config: CompareConfig, *, data: Path | None = None, trainings: Path | None = None, device: str = "auto"
+    run: Run,
+    config: CompareConfig,
+    *,
+    given: tuple[list[Puzzle] | None, dict[str, str]] = (None, {}),
+    trainings: Path | None = None,
+    device: str = "auto",
 ) -> Any:
     """Train all contenders, each in a run of its own, and count what each solves.
 
@@ -32,7 +38,7 @@ def compare_contenders(
         config: Contenders, seeds, what they share.
         trainings: Folder of the trainings; none: below the run. Those that are finished are taken as they are, so that
             they may be made before, side by side: `tenon mdm train --as NAME --seed N --out <trainings>/<NAME>-<N>`.
-        data: As for `train_on_puzzles`.
+        given: Puzzles to learn from, and by what a training on them is told apart, as `read_given` gives both.
         device: Where answers are written.
 
     Returns:
@@ -44,12 +50,12 @@ def compare_contenders(
         opened = Run.open(
             (trainings or run.path / "trainings") / name,
             config=training,
-            command=given(),
+            command=typed(),
             seed=training.train.seed,
-            identity=identity_of(data),
+            identity=given[1],
         )
         with opened as own:
-            folder = train_on_puzzles(own, training, data=data)
+            folder = train_on_puzzles(own, training, given[0])
         if is_main():
             rows = _answered(run, config, puzzles, name, contender, folder, device=device)
             found += [{"contender": contender, "seed": training.train.seed, **row} for row in rows]

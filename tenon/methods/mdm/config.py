@@ -54,7 +54,8 @@ class MDMConfig:
     token_beta: float = 1.0
     """Exponent of the token's difficulty 1 - p; 0 turns the weight off. The released code calls it gamma."""
     loss_scale: Literal["normalised", "official"] = "normalised"
-    """`official`: weights T times as large (linear) or as small (elbo), as in the released code."""
+    """`official`: weights T times as large (linear) or as small (elbo), as in the released code; the large ones may
+    overflow in fp16, so prefer `normalised` or bf16 there."""
     loss_norm: Literal["masked", "maskable", "batch"] = "masked"
     """What the sum is divided by: masked tokens, as in the released code; all tokens that could be masked; or rows."""
     pad_policy: PadPolicy = "learn"
@@ -89,7 +90,9 @@ class DecodeConfig:
     schedule: Literal["linear", "cosine"] = "linear"
     """How many tokens stay masked after a step."""
     revise: bool = True
-    """Whether what is written may be changed and masked again, as in the released code; `random` never revises."""
+    """Whether what is written may be changed and masked again, as in the released code; `random` never revises. What a
+    model predicts where it sees the answer already was never trained: it helps some models and ruins others; try both.
+    """
     suppress: bool = True
     """Whether MASK and SEP are never written; the released code does not forbid it."""
     threshold: float | None = None
@@ -118,11 +121,11 @@ class PuzzleTraining:
     size: int | None = None
     """How large it is: box of a Sudoku, numbers of Countdown, variables of SAT, nodes of a path; none: as published."""
     rows: int = 50_000
-    """Different puzzles to learn from."""
+    """Different puzzles to learn from; of a file no more than its first ones."""
     objective: Objective = "mdm"
     """`mdm`, or the baselines: `ar` writes from left to right, `reverse_ar` the reversed answer (paths alone)."""
     model: str = "tiny"
-    """A published size, tiny, base or medium; the next three change it."""
+    """A published size, tiny, base or medium; `layers`, `hidden` and `heads` change it."""
     backbone: Literal["gpt2", "llama"] = "gpt2"
     """Its kind: GPT-2 as in the paper, or Llama of the same depth and width [ours]."""
     layers: int | None = None
@@ -175,9 +178,7 @@ class FinetuneConfig:
     """Numbers of the weights; adapters stay in float32."""
     mdm: MDMConfig = field(default_factory=lambda: MDMConfig(pad_policy="eos_fill"))
     """Noise, weights and padding."""
-    train: TrainConfig = field(
-        default_factory=lambda: TrainConfig(batch_size=16, learning_rate=1e-4, warmup_steps=50, weight_decay=0.0)
-    )
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_size=16, learning_rate=1e-4, weight_decay=0.0))
     """Optimiser, schedule and batch."""
 
     def __post_init__(self) -> None:
@@ -278,9 +279,9 @@ PRESETS: dict[str, PuzzleTraining] = {
     "paper-sat-9": _paper("sat", 9, 100_000, 58_000, 1.0),  # [code]; rows and format [ours]
     # Minutes on one core.
     "small-path": PuzzleTraining(
-        kind="path", size=4, rows=50_000, layers=3, hidden=128, heads=4, dropout=0.0,  # [ours]
+        kind="path", size=3, rows=20_000, layers=3, hidden=128, heads=4, dropout=0.0,  # [ours]
         train=TrainConfig(  # [ours]
-            steps=3000, batch_size=64, learning_rate=1e-3, weight_decay=0.0, warmup_steps=50,  # [ours]
+            steps=2000, batch_size=64, learning_rate=1e-3, weight_decay=0.0, warmup_steps=50,  # [ours]
             log_every=50, save_every=500, device="cpu",  # [ours]
         ),
     ),

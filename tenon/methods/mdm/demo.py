@@ -25,6 +25,7 @@ def demo(run: Run) -> Report:
     small, objective = trained_for("nano-sudoku/4x4")
     config = EvalConfig(puzzles=100, steps=(1, 2, 4, 8, 16), batch_size=100)
     figures = compare_decodings(run, "nano-sudoku/4x4", small, objective, config, device="cpu")
+    most = {row["order"]: row["strict"] for row in figures["decodings"] if row["steps"] == max(config.steps)}
     show_decodings(run, figures, config, small, objective)
 
     large, _ = trained_for("nano-sudoku/9x9")
@@ -41,6 +42,7 @@ def demo(run: Run) -> Report:
     return run.collect(
         CARD.title,
         "Small models that have learnt Sudoku write all of the grid at once, again and again, and keep each time what "
-        "they are surest of. The same weights solve more that way than in random order.",
+        f"they are surest of. The same weights solve {most['topk']:.0%} of 4x4 grids that way, and "
+        f"{most['random']:.0%} in random order.",
         card=CARD,
     )

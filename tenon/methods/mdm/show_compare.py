@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tenon.methods.mdm.answer import GROUPS
+from tenon.methods.mdm.kinds import puzzles_of
 from tenon.methods.mdm.pictures import draw_groups, draw_orders
-from tenon.methods.mdm.train import puzzles_of
 
 if TYPE_CHECKING:
     from tenon.core.run import Run

@@ -104,6 +104,10 @@ def read_puzzles(given: Sequence[str], kind: Puzzles) -> list[str]:
             kind.verify(prompt, "")
             if len(prompt) > kind.longest[0]:
                 raise DataError(f"{prompt!r} has {len(prompt)} characters; the longest {kind} has {kind.longest[0]}.")
+            if len(kind.solve(prompt) or "") > kind.longest[1]:
+                raise DataError(
+                    f"{prompt!r} has a longer answer than any {kind}, which has {kind.longest[1]} characters."
+                )
         except DataError as error:
             faults.append(f"{where}: {error}")
     if faults:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tenon.core.errors import DataError
 from tenon.core.progress import progress
 from tenon.core.seeds import derive, seed_everything
 from tenon.core.training.config import training_arguments
 from tenon.core.training.rows import PassRows, whole_batch
 from tenon.methods.mdm.config import PuzzleTraining
+from tenon.methods.mdm.kinds import puzzles_of, row_length
 from tenon.methods.mdm.layout import EOS, MASK, PAD, Rows, lay_out, puzzle_tokenizer
 from tenon.methods.mdm.model import new_model
 from tenon.methods.mdm.trainer import IGNORE, MDMTrainer
-from tenon.tasks.puzzles.files import load_puzzles
+from tenon.tasks.puzzles.paths import turned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,57 +24,19 @@ if TYPE_CHECKING:
     from tenon.core.run import Run
     from tenon.tasks.puzzles import Puzzle, Puzzles
 
-__all__ = ["identity_of", "puzzles_of", "row_length", "train_on_puzzles"]
-
-_SIZE = {"sudoku": "box", "countdown": "numbers", "sat": "variables", "path": "nodes"}
-"""The field that says how large a puzzle is."""
+__all__ = ["train_on_puzzles"]
 
 
-def puzzles_of(kind: str, size: int | None) -> Puzzles:
-    """Give a kind of puzzle in a size.
-
-    Args:
-        kind: sudoku, countdown, sat or path.
-        size: See `PuzzleTraining.size`.
-    """
-    from dataclasses import replace
-
-    from tenon.tasks.puzzles import KINDS
-
-    made: Any = KINDS[kind]()
-    found: Puzzles = made if size is None else replace(made, **{_SIZE[kind]: size})
-    return found
-
-
-def row_length(puzzles: Puzzles) -> int:
-    """Give the length of a row: the longest prompt and answer, SEP and EOS [tokens]."""
-    return sum(puzzles.longest) + 2
-
-
-def identity_of(data: Path | None) -> dict[str, str]:
-    """Give what a run on a file of puzzles is told apart by: the hash of the file.
-
-    Raises:
-        DataError: There is no such file.
-    """
-    if data is None:
-        return {}
-    if not data.is_file():
-        raise DataError(f"{data} is not a file; give one that `tenon mdm data` wrote, or a Sudoku CSV.")
-    with open(data, "rb") as file:
-        return {"data": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def train_on_puzzles(run: Run, config: PuzzleTraining, *, data: Path | None = None) -> Path:
+def train_on_puzzles(run: Run, config: PuzzleTraining, given: Sequence[Puzzle] | None = None) -> Path:
     """Train, or go on with it, and give the folder with model and tokenizer; what is finished is not done again.
 
     Args:
         run: Holds checkpoints, metrics and the model.
         config: All of it.
-        data: Puzzles to learn from, as `load_puzzles` reads them; none: they are generated.
+        given: Puzzles to learn from, as `load_puzzles` reads them; none: `config.rows` are generated.
 
     Raises:
-        DataError: The file has faults, or fewer puzzles than `config.rows`.
+        DataError: There are not that many of them.
     """
     from transformers import Trainer
 
@@ -86,7 +47,7 @@ def train_on_puzzles(run: Run, config: PuzzleTraining, *, data: Path | None = No
         return finished
     tokenizer, puzzles = puzzle_tokenizer(), puzzles_of(config.kind, config.size)
     length = row_length(puzzles)
-    rows = _rows(tokenizer, _drawn(puzzles, config, data), config, length)
+    rows = _rows(tokenizer, given or _drawn(puzzles, config), config, length)
     seed_everything(derive(config.train.seed, "weights"))
     model = new_model(
         config.model,
@@ -115,24 +76,18 @@ def train_on_puzzles(run: Run, config: PuzzleTraining, *, data: Path | None = No
     return finished
 
 
-def _drawn(puzzles: Puzzles, config: PuzzleTraining, data: Path | None) -> list[Puzzle]:
-    if data is None:
-        drawn = puzzles.generate(config.train.seed, "train", config.rows)
-        with progress(f"drawing puzzles of {puzzles.name}", config.rows) as advance:
-            found = []
-            for one in drawn:
-                found.append(one)
-                advance()
+def _drawn(puzzles: Puzzles, config: PuzzleTraining) -> list[Puzzle]:
+    with progress(f"drawing puzzles of {puzzles.name}", config.rows) as advance:
+        found = []
+        for one in puzzles.generate(config.train.seed, "train", config.rows):
+            found.append(one)
+            advance()
         return found
-    found = load_puzzles(data, puzzles, limit=config.rows)
-    if len(found) < config.rows:
-        raise DataError(f"{data} has {len(found)} puzzles, but PuzzleTraining.rows is {config.rows}; set it to fewer.")
-    return found
 
 
 def _rows(tokenizer: Any, drawn: Sequence[Puzzle], config: PuzzleTraining, length: int) -> Rows:
     is_backward = config.objective == "reverse_ar"
-    answers = [one.facts["reversed"] if is_backward else one.answer for one in drawn]
+    answers = [turned(one.answer) if is_backward else one.answer for one in drawn]
     # What a baseline has behind its EOS teaches it nothing.
     return lay_out(
         tokenizer, [one.prompt for one in drawn], answers, length=length, learn_pad=config.objective == "mdm"

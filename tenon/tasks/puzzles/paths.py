@@ -25,7 +25,7 @@ from tenon.core.seeds import numpy_rng
 from tenon.tasks.puzzles.puzzle import Puzzle, Split, Verdict
 from tenon.tasks.puzzles.splits import Candidate, check_draw, number, split_of
 
-__all__ = ["Path", "planning_distance"]
+__all__ = ["Path", "planning_distance", "turned"]
 
 _BLOCK = 512  # puzzles drawn at once
 _NODE = "(?:0|[1-9][0-9]{0,8})"
@@ -122,7 +122,7 @@ class Path:
         edges, start, goal = self._parse(prompt)
         reason = _fault(edges, start, goal, text)
         label = "/".join(map(",".join, _shortest(edges, start, goal)))
-        is_official = bool(label) and label in (text, _turned(text))
+        is_official = bool(label) and label in (text, turned(text))
         return Verdict(official=is_official, strict=not reason, reason=reason)
 
     def _parse(self, prompt: str) -> tuple[list[Edge], str, str]:
@@ -194,8 +194,12 @@ def _fault(edges: list[Edge], start: str, goal: str, text: str) -> str:
     return "" if here == goal else f"ends at {here}, not {goal}"
 
 
-def _turned(text: str) -> str:
-    """A path written from goal to start, from start to goal."""
+def turned(text: str) -> str:
+    """Give a path from its other end, each edge turned round; nothing for what is no path.
+
+    >>> turned("1,6/6,5")
+    '5,6/6,1'
+    """
     if not _EDGES.fullmatch(text):
         return ""
     return "/".join(f"{target},{source}" for source, target in reversed(_read(text)))

@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tenon.core.errors import ConfigError, DataError, RunConflict
-from tenon.methods.mdm.answer import turned
 from tenon.methods.mdm.cli import app
 from tenon.methods.mdm.config import DecodeConfig, EvalConfig
+from tenon.tasks.puzzles.paths import turned
 
 SIZES = ("size=3", "rows=30", "layers=1", "hidden=16", "heads=2", "train.steps=2", "train.batch_size=4")
 

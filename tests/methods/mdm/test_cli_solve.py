@@ -16,8 +16,8 @@ from tenon.core.run import Run
 from tenon.methods.mdm.answer import load_solver, trained_for
 from tenon.methods.mdm.cli import app
 from tenon.methods.mdm.config import DecodeConfig
+from tenon.methods.mdm.kinds import puzzles_of
 from tenon.methods.mdm.solve import MOST_SOLUTIONS, read_puzzles, solve_puzzles, told_of
-from tenon.methods.mdm.train import puzzles_of
 
 SMALL = puzzles_of("sudoku", 2)
 PUZZLES = [puzzle.prompt for puzzle in SMALL.generate(0, "test", 5)]

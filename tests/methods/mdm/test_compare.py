@@ -19,8 +19,11 @@ from tenon.core.run import VOLATILE, Run
 from tenon.methods.mdm.cli import app
 from tenon.methods.mdm.compare import compare_contenders, summary
 from tenon.methods.mdm.config import CONTENDERS, CompareConfig, MDMConfig, PuzzleTraining
+from tenon.methods.mdm.kinds import puzzles_of, read_given
 from tenon.methods.mdm.show_compare import sentences
 from tenon.methods.mdm.train import train_on_puzzles
+from tenon.tasks.puzzles.paths import turned
+from tenon.tasks.puzzles.sudoku import Sudoku
 from tests.methods.mdm.test_train import TINY
 
 SMALL = CompareConfig(contenders=("mgdm", "ar"), seeds=2, puzzles=8, batch_size=4, training=TINY)
@@ -140,10 +143,36 @@ def test_bad_input(tmp_path: Path) -> None:
     told = call("train", "path", "--data", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "run"))
     assert isinstance(told.exception, DataError)
     assert not (tmp_path / "run").exists()
-    few = tmp_path / "few.jsonl"
-    call("data", "path", "--rows", "3", "--size", "3", "--out", str(few))
-    with Run.open(tmp_path / "few", config=TINY) as run, pytest.raises(DataError, match=r"3 puzzles, but .* is 20"):
-        train_on_puzzles(run, TINY, data=few)
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text('{"prompt": "0,1/1,2/3,1/1,4-0,2", "response": "0,1/1,4"}\n')
+    told = call("train", "path", "--set", "size=3", "--data", str(wrong), "--out", str(tmp_path / "run"))
+    assert isinstance(told.exception, DataError)
+    assert not (tmp_path / "run").exists()  # what was mended is not refused as another run
+    told = call("data", "chess")
+    assert "the kinds are sudoku, countdown, sat, path" in str(told.exception)
+    assert call("data", "path", "--rows", "0").exit_code == 2
+
+
+def test_a_file_of_fewer_puzzles_without_facts_is_learnt_backwards_too(tmp_path: Path) -> None:
+    one = next(puzzles_of("path", 3).generate(0, "train", 1))
+    file = tmp_path / "one.jsonl"
+    file.write_text(json.dumps({"input": one.prompt, "output": one.answer}))
+    given, identity = read_given(file, puzzles_of("path", 3), 20)
+    assert given is not None
+    assert len(given) == 1
+    assert len(identity["data"]) == 64
+    config = replace(TINY, objective="reverse_ar")
+    with Run.open(tmp_path / "run", config=config, identity=identity) as run:
+        assert (train_on_puzzles(run, config, given) / "model.safetensors").is_file()
+    assert turned(one.answer) == one.facts["reversed"]
+
+
+def test_puzzles_with_several_solutions_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = next(Sudoku(box=2).generate(0, "train", 1)).answer
+    rows = [{"prompt": prompt, "response": grid} for prompt in ("0" * 16, grid[:15] + "0")]
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    read_given(tmp_path / "s.jsonl", Sudoku(box=2), 10)
+    assert "1 of 2 puzzles" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -16,9 +16,10 @@ from tenon.core.run import Run
 from tenon.core.training.config import TrainConfig
 from tenon.methods.mdm.answer import Solver, evaluate_puzzles, load_solver
 from tenon.methods.mdm.config import DecodeConfig, PuzzleTraining
+from tenon.methods.mdm.kinds import puzzles_of, row_length
 from tenon.methods.mdm.layout import EOS, MASK, PAD, lay_out, puzzle_tokenizer
 from tenon.methods.mdm.model import MDMForMaskedDiffusion
-from tenon.methods.mdm.train import puzzles_of, row_length, train_on_puzzles
+from tenon.methods.mdm.train import train_on_puzzles
 from tenon.tasks.puzzles import KINDS
 
 TRAIN = TrainConfig(steps=4, batch_size=4, learning_rate=1e-3, log_every=1, save_every=2, device="cpu")
