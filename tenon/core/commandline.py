@@ -88,7 +88,8 @@ def settings_help(default: Any, presets: Collection[str] = ()) -> str:
 
 
 def _settings(config: Any, prefix: str) -> Iterator[str]:
-    texts = field_docs(type(config))
+    cls: Any = type(config)
+    texts = field_docs(cls)
     for one in dataclasses.fields(config):
         value, name = getattr(config, one.name), f"{prefix}{one.name}"
         if dataclasses.is_dataclass(value):

@@ -39,8 +39,9 @@ def slow_sample(
     *,
     mask_id: int,
     key: int = 0,
+    history: list[list[int]] | None = None,
 ) -> list[int]:
-    """Write one row."""
+    """Write one row; `history` is filled with the text after each step."""
     places = [place for place, is_one in enumerate(maskable) if is_one]
     text = [mask_id if is_one else token for token, is_one in zip(ids, maskable, strict=True)]
     size = config.block or len(places) or 1
@@ -52,6 +53,8 @@ def slow_sample(
             for still in reversed(range(own)):
                 left -= 1
                 _step(model, text, block, config, mask_id, key, left, still, own)
+                if history is not None:
+                    history.append(list(text))
         return text
     for left in reversed(range(config.steps)):
         unfinished = [block for block in blocks if any(text[place] == mask_id for place in block)]

@@ -85,6 +85,8 @@ def test_7_10_of_equal_scores_the_first_stay_masked() -> None:
     certainty = torch.tensor([[0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 1.0, 0.0]])
     found = _least(certainty, torch.tensor([[2], [3]]))
     assert found.tolist() == [[True, True, False, False], [True, True, False, True]]
+    many = _least(torch.zeros(1, 3000), torch.tensor([[700]]))  # short rows are sorted in another, stable way
+    assert many[0].nonzero()[:, 0].tolist() == list(range(700))
     flat = sample(
         lambda ids: torch.zeros(*ids.shape, VOCAB),
         torch.zeros(1, 8, dtype=torch.long),
@@ -189,10 +191,13 @@ def test_7_12_with_more_steps_than_tokens_each_step_writes_one() -> None:
 def test_7_13_it_is_the_published_loop(order: Any, schedule: Any, noise: float, revise: bool, steps: int) -> None:
     ids, is_maskable = ragged()
     config = DecodeConfig(order=order, schedule=schedule, noise=noise, revise=revise, steps=steps)
-    found = sample(stub(), ids, is_maskable, config, mask_id=MASK).sequences
+    found = sample(stub(), ids, is_maskable, config, mask_id=MASK, keep_history=True)
     for row in range(len(ids)):
-        slow = slow_sample(stub(), ids[row].tolist(), is_maskable[row].tolist(), config, mask_id=MASK, key=row)
-        assert found[row].tolist() == slow
+        steps_of: list[list[int]] = []
+        given = (ids[row].tolist(), is_maskable[row].tolist(), config)
+        slow = slow_sample(stub(), *given, mask_id=MASK, key=row, history=steps_of)
+        assert found.sequences[row].tolist() == slow
+        assert [text[row].tolist() for text in found.history] == steps_of
 
 
 def test_7_13_revising_changes_what_is_written_and_committing_does_not() -> None:

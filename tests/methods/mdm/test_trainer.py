@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,23 @@ def test_7_18_a_resumed_training_draws_the_noise_that_was_to_come(tmp_path: Path
     assert after[-2:] == losses[-2:]
     for name, weight in whole.items():
         assert torch.equal(weight, again[name]), name
+
+
+def test_7_07_every_step_and_accumulated_batch_has_noise_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks: list[torch.Tensor] = []
+    compute = MDMTrainer.compute_loss
+
+    def watching(self: Any, model: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+        masks.append(inputs["is_masked"])
+        return compute(self, model, inputs, *args, **options)
+
+    monkeypatch.setattr(MDMTrainer, "compute_loss", watching)
+    args = arguments(tmp_path, steps=3, accumulation=2, batch_size=4)
+    MDMTrainer(model=small(), args=args, train_dataset=Texts(24)).train()
+    assert len(masks) == 6
+    assert not [1 for one, other in itertools.combinations(masks, 2) if torch.equal(one, other)]
 
 
 def test_held_out_noise_is_the_same_at_every_evaluation(tmp_path: Path) -> None:
