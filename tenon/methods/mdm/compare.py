@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,10 +83,10 @@ def _answered(
 
 
 def summary(trainings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Give one row per contender and group: the mean over seeds with a t-interval, and the paired lead of the first.
+    """Give one row per contender and group: the mean over seeds with its interval, and how far it is behind the first.
 
-    Intervals are over trainings, not puzzles, and end at 0 and 1; a single seed has none. `behind` is the first
-    contender's mean less this one's, seed by seed.
+    `behind` is the first contender's rate less this one's, paired by seed. Intervals are t-intervals over seeds, and at
+    least as wide as the draw of the puzzles alone makes them (few seeds may agree by chance); a single seed has none.
     """
     first = trainings[0]["contender"]
     by_name: dict[tuple[str, Any], dict[int, Mapping[str, Any]]] = {}
@@ -93,21 +94,32 @@ def summary(trainings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         by_name.setdefault((row["contender"], row["group"]), {})[row["seed"]] = row
     table = []
     for (name, group), rows in by_name.items():
-        strict = {seed: float(row["strict"]) for seed, row in rows.items()}
-        told = {"contender": name, "group": group, "seeds": len(rows), "puzzles": next(iter(rows.values()))["puzzles"]}
-        told |= _interval("strict", list(strict.values()))
+        rates, puzzles = (
+            {seed: float(row["strict"]) for seed, row in rows.items()},
+            next(iter(rows.values()))["puzzles"],
+        )
+        mean = fmean(rates.values())
+        low, high = _interval(list(rates.values()), _spread(mean, puzzles))
+        told = {"contender": name, "group": group, "seeds": len(rows), "puzzles": puzzles, "strict": mean}
+        told |= {"low": low and max(low, 0.0), "high": high and min(high, 1.0)}
         told["official"] = fmean(float(row["official"]) for row in rows.values())
         if name != first:
-            leads = [float(by_name[first, group][seed]["strict"]) - value for seed, value in strict.items()]
-            told |= {
-                f"behind {key}".removesuffix(" strict"): value for key, value in _interval("strict", leads).items()
-            }
+            ours = {seed: float(row["strict"]) for seed, row in by_name[first, group].items()}
+            leads = [ours[seed] - rate for seed, rate in rates.items()]
+            told["behind"] = fmean(leads)
+            spread = math.hypot(_spread(mean, puzzles), _spread(fmean(ours.values()), puzzles))
+            told["behind low"], told["behind high"] = _interval(leads, spread)
         table.append(told)
     return table
 
 
-def _interval(name: str, values: Sequence[float]) -> dict[str, float | None]:
+def _spread(rate: float, puzzles: int) -> float:
+    """Give half of the 95 % interval that the draw of the puzzles makes."""
+    return 1.96 * math.sqrt(rate * (1 - rate) / puzzles)
+
+
+def _interval(values: Sequence[float], least: float) -> tuple[float | None, float | None]:
     if len(values) < 2:
-        return {name: values[0], "low": None, "high": None}
+        return None, None
     mean, low, high = t_interval(values)
-    return {name: mean, "low": low, "high": high}
+    return min(low, mean - least), max(high, mean + least)
