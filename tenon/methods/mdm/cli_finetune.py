@@ -84,6 +84,7 @@ def complete_command(
     length: Annotated[
         int | None, typer.Option(help="Places to write in, its end among them, in tokens; as in training unless given.")
     ] = None,
+    config: ConfigFile = None,
     sets: Sets = None,
     seed: Seed = None,
     device: Device = "auto",
@@ -97,7 +98,7 @@ def complete_command(
     from tenon.methods.mdm.complete import load_completer
     from tenon.methods.mdm.config import DecodeConfig
 
-    completer = load_completer(model, load(DecodeConfig, sets=sets or ()), device=device)
+    completer = load_completer(model, load(DecodeConfig, file=config, sets=sets or ()), device=device)
     learnt = completer.learnt
     if length is not None and learnt.get("pad_policy", "ignore") != "ignore" and length < learnt["max_length"]:
         say(f"The model learnt rows of {learnt['max_length']} tokens; in fewer places a response may find no end.")

@@ -122,17 +122,18 @@ def lay_out(
 
 
 def refuse(faults: Mapping[str, Sequence[int]]) -> None:
-    """Raise for faulty rows, the first of each fault by its number.
+    """Raise for faulty rows, the first of each fault by its number, from 1 on.
 
     Args:
-        faults: What is wrong, as in "3 rows have no answer", and with which rows.
+        faults: What is wrong, as in "3 rows have no answer", and with which rows, from 0 on.
 
     Raises:
         DataError: There are any.
     """
     if faults:
         first = {
-            what: ", ".join(map(str, rows[:5])) + (" ..." if len(rows) > 5 else "") for what, rows in faults.items()
+            what: ", ".join(str(row + 1) for row in rows[:5]) + (" ..." if len(rows) > 5 else "")
+            for what, rows in faults.items()
         }
         listed = "; ".join(f"{len(rows)} rows {what} (rows {first[what]})" for what, rows in faults.items())
         raise DataError(f"{listed}. Nothing is cut or replaced: correct these rows, or raise the length.")

@@ -182,11 +182,13 @@ def new_model(
         changes: Of the backbone's config in GPT-2's names, such as `n_layer=2`.
 
     Raises:
-        ConfigError: There is no such size.
+        ConfigError: There is no such size or backbone.
     """
     name = {"small": "base"}.get(size, size)
     if name not in SIZES:
         raise ConfigError(f"There is no size {size!r}; the sizes are {', '.join(SIZES)}.")
+    if backbone not in _BACKBONES:
+        raise ConfigError(f"There is no backbone {backbone!r}; the backbones are {', '.join(_BACKBONES)}.")
     fields = {"vocab_size": vocab_size, "n_positions": positions, "bos_token_id": None, "eos_token_id": None}
     fields |= SIZES[name] | changes
     model = MDMForMaskedDiffusion(MDMModelConfig(_BACKBONES[backbone](fields), mask_token_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_groups", "draw_loss", "draw_orders"]
+
+MARKS = "osv^Dx*"
+"""What tells lines apart where they lie on each other."""
 
 
 def draw_loss(lines: Sequence[Mapping[str, Any]]) -> Figure:
@@ -40,10 +44,11 @@ def draw_orders(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
     with style():
         figure = Figure()
-        axes = figure.add_subplot()
+        axes, marks = figure.add_subplot(), itertools.cycle(MARKS)
         for name in dict.fromkeys(_name(row) for row in rows):
             mine = sorted((row for row in rows if _name(row) == name), key=lambda row: row["forwards"])
-            axes.errorbar([row["forwards"] for row in mine], *_heights(mine), fmt="o-", capsize=3, label=name)
+            place = [row["forwards"] for row in mine]
+            axes.errorbar(place, *_heights(mine), marker=next(marks), capsize=3, alpha=0.8, label=name)
         axes.set(xlabel="forward passes", ylabel="solved [%]", xscale="log", ylim=(-2, 102))
         forwards = sorted({row["forwards"] for row in rows if row.get("threshold") is None})
         axes.set_xticks(forwards, [f"{one:g}" for one in forwards], minor=False)
@@ -72,9 +77,10 @@ def draw_groups(tables: Mapping[str, Sequence[Mapping[str, Any]]], xlabel: str) 
 
     with style():
         figure = Figure()
-        axes = figure.add_subplot()
+        axes, marks = figure.add_subplot(), itertools.cycle(MARKS)
         for name, rows in tables.items():
-            axes.errorbar([row["group"] for row in rows], *_heights(rows), fmt="o-", capsize=3, label=name)
+            place = [row["group"] for row in rows]
+            axes.errorbar(place, *_heights(rows), marker=next(marks), capsize=3, alpha=0.8, label=name)
         axes.set(xlabel=xlabel, ylabel="solved [%]", ylim=(-2, 102))
         axes.set_xticks(sorted({row["group"] for rows in tables.values() for row in rows}))
         axes.legend(fontsize=9)

@@ -56,9 +56,9 @@ def show_comparison(run: Run, figures: Mapping[str, Any], config: CompareConfig)
     run.table(
         "contenders",
         [{name: value for name, value in row.items() if name != "group"} for row in totals],
-        f"{config.puzzles} unseen puzzles ({kind}), the same for all. Means over seeds with 95 % t-intervals, no narrower "
-        "than the draw of the puzzles; `behind`: the first one's lead, paired by seed. Strict: right by the rules; "
-        "official: by the released code's way.",
+        f"{config.puzzles} unseen puzzles ({kind}), the same for all. Means over seeds with 95 % t-intervals, not "
+        "narrower than the draw of the puzzles; `behind`: the first one's lead, paired by seed. Strict: right by the "
+        "rules; official: by the released code's way.",
     )
     group = GROUPS[puzzles_of(kind, config.training.size).name]
     if group is not None:

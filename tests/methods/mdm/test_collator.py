@@ -118,10 +118,10 @@ def test_9_rows_with_nothing_to_write_are_left_out_and_counted(tokenizer: Any, p
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([*ROWS, {"prompt": "123", "response": "456"}], r"1 rows have more than 7 tokens with EOS \(rows 2\)"),
-        ([ROWS[0], {"prompt": "1[MASK]", "response": "2"}], r"hold \[MASK\], which is MASK, \(rows 1\)"),
-        ([{"prompt": "1", "response": "[MASK]"}], r"hold \[MASK\], which is MASK, \(rows 0\)"),
-        ([{"prompt": "1 2", "response": "3"}], r"outside the vocabulary \(rows 0\)"),
+        ([*ROWS, {"prompt": "123", "response": "456"}], r"1 rows have more than 7 tokens with EOS \(rows 3\)"),
+        ([ROWS[0], {"prompt": "1[MASK]", "response": "2"}], r"hold \[MASK\], which is MASK, \(rows 2\)"),
+        ([{"prompt": "1", "response": "[MASK]"}], r"hold \[MASK\], which is MASK, \(rows 1\)"),
+        ([{"prompt": "1 2", "response": "3"}], r"outside the vocabulary \(rows 1\)"),
         ([{"prompt": "1", "answer": 3}], r"Row 0 has prompt \(str\), answer \(int\); it must have texts prompt"),
         ([{"prompt": "1", "response": 3}], r"response \(int\)"),
     ],

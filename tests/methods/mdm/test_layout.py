@@ -47,10 +47,10 @@ def test_an_answer_ends_at_its_first_eos(tokenizer: Any) -> None:
 @pytest.mark.parametrize(
     ("prompts", "answers", "message"),
     [
-        (["12345", "1"], ["123", "2"], r"1 rows have more than 7 tokens with SEP and EOS \(rows 0\)"),
+        (["12345", "1"], ["123", "2"], r"1 rows have more than 7 tokens with SEP and EOS \(rows 1\)"),
         (["1 2"], ["3"], "characters outside the vocabulary"),
         (["1[MASK]2"], ["3"], "hold MASK, SEP or PAD inside"),
-        (["1", "2"], ["3", ""], r"have no answer \(rows 1\)"),
+        (["1", "2"], ["3", ""], r"have no answer \(rows 2\)"),
     ],
 )
 def test_9_faulty_rows_are_named(tokenizer: Any, prompts: list[str], answers: list[str], message: str) -> None:
