@@ -73,8 +73,6 @@ def compare_command(
     Example: tenon mdm compare path --preset small-path --set contenders=mgdm,ar,reverse_ar --out runs/paths
     Example: tenon mdm compare path --preset small-path --set contenders=mgdm,rdm,token,off --out runs/weights
     """
-    from dataclasses import asdict
-
     from tenon.core.config import load
     from tenon.core.errors import ConfigError
     from tenon.core.ranks import is_main
@@ -108,7 +106,6 @@ def compare_command(
             seed=0,
             weights="none: trained from scratch",
             config=settings,
-            size=asdict(settings.training)["size"],
             **figures,
         )
     emit(figures, as_json=as_json, text="\n".join([*told, f"The page is {page}"]))

@@ -37,9 +37,9 @@ def compare_contenders(
     Args:
         run: Keeps the answers.
         config: Contenders, seeds, what they share.
+        given: Puzzles to learn from, and by what a training on them is told apart, as `read_given` gives both.
         trainings: Folder of the trainings; none: below the run. Those that are finished are taken as they are, so that
             they may be made before, side by side: `tenon mdm train --as NAME --seed N --out <trainings>/<NAME>-<N>`.
-        given: Puzzles to learn from, and by what a training on them is told apart, as `read_given` gives both.
         device: Where answers are written.
 
     Returns:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenon.core.errors import DataError
+from tenon.tasks.puzzles.sudoku import Sudoku, count_solutions
 
 if TYPE_CHECKING:
     from tenon.core.run import Run
@@ -95,7 +96,7 @@ def read_puzzles(given: Sequence[str], kind: Puzzles) -> list[str]:
             which are named.
     """
     lines = [line for number, one in enumerate(given, start=1) for line in _lines(one, number)]
-    found = _grids(lines, kind.size) if kind.name == "sudoku" else lines  # type: ignore[attr-defined]
+    found = _grids(lines, kind.size) if isinstance(kind, Sudoku) else lines
     if not found:
         raise DataError(f"{' '.join(given)!r} holds no puzzle; type puzzles, or name a file of one a line.")
     faults = []
@@ -224,9 +225,7 @@ def _write(solver: Solver, prompts: Sequence[str], start: int, seed: int) -> lis
 
 
 def _count(kind: Puzzles, prompt: str) -> int | None:
-    if kind.name == "sudoku":
-        from tenon.tasks.puzzles.sudoku import count_solutions
-
+    if isinstance(kind, Sudoku):
         return count_solutions(prompt, MOST_SOLUTIONS)
     return 0 if kind.solve(prompt) is None else None
 

@@ -7,13 +7,13 @@ A line is a puzzle with its facts; of the released code, `input` and `output` ar
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tenon.core.errors import DataError
-from tenon.core.files import json_bytes
+from tenon.core.files import json_bytes, read_records
 from tenon.tasks.puzzles.puzzle import Puzzle, Puzzles
 
 __all__ = ["load_puzzles", "save_puzzles"]
@@ -90,19 +90,11 @@ def _read(file: Path, kind: Puzzles) -> Iterator[Puzzle]:
             raise DataError(f"{file} is CSV, which is read for Sudoku alone; give JSON lines with prompt and response.")
         yield from read_sudoku_csv(file, box=kind.box)
         return
-    with open(file, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield _puzzle(line, f"{file.name}/{number}", f"{file} line {number}")
+    for number, row in read_records(file):
+        yield _puzzle(row, f"{file.name}/{number}", f"{file} line {number}")
 
 
-def _puzzle(line: str, key: str, where: str) -> Puzzle:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where} is not JSON ({error}); give one object a line.") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{where} is not an object but {line[:40]!r}; give one with prompt and response.")
+def _puzzle(row: dict[str, Any], key: str, where: str) -> Puzzle:
     for names in _NAMES:
         if set(names) <= row.keys():
             prompt, answer = (row[name] for name in names)

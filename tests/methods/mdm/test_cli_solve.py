@@ -101,7 +101,7 @@ def test_a_killed_run_goes_on_to_the_same_rows(tmp_path: Path, sudoku: str, kept
                 raise KeyboardInterrupt
             return append(name, row)
 
-        run.append = dies  # type: ignore[method-assign]
+        run.append = dies  # type: ignore[method-assign]  # a death in the middle
         with pytest.raises(KeyboardInterrupt):
             solve_puzzles(run, solver, kind, PUZZLES, batch_size=2)
     with Run.open(tmp_path / "cut", config={}) as run:
@@ -134,7 +134,7 @@ def test_with_a_threshold_a_puzzle_has_its_own_steps_alone(tmp_path: Path, sudok
 def test_sudokus_may_be_written_as_people_do(tmp_path: Path) -> None:
     puzzle = PUZZLES[0]
     rows = [puzzle[start : start + 4] for start in range(0, 16, 4)]
-    dotted, framed = puzzle.replace("0", "."), SMALL.render(puzzle)  # type: ignore[attr-defined]
+    dotted, framed = puzzle.replace("0", "."), SMALL.render(puzzle)  # type: ignore[attr-defined]  # it is a Sudoku
     (tmp_path / "grids.txt").write_text("\n".join([*rows, "", *rows]).replace("0", "_"))
     (tmp_path / "framed.txt").write_text(framed)
     assert read_puzzles([dotted], SMALL) == [puzzle]

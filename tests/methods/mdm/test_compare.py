@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -176,16 +173,3 @@ def test_puzzles_with_several_solutions_are_counted(tmp_path: Path, capsys: pyte
     (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, rows)))
     read_given(tmp_path / "s.jsonl", Sudoku(box=2), 10)
     assert "1 of 2 puzzles" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_a_comparison_killed_inside_its_writes_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    job = "tests.methods.mdm.kill_compare:compare_job"
-    command = [sys.executable, "-W", "ignore", "-m", "tests.killing", job, str(tmp_path), "--points", "20"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    points = json.loads(done.stdout)["points"]
-    assert len(points) == 20
-    for point in points:
-        assert point["first"] == -signal.SIGKILL, point
-        assert (point["ended"], point["differing"]) == (0, []), (point, done.stderr)

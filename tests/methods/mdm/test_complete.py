@@ -112,7 +112,7 @@ def test_bad_input_is_told(tmp_path: Path, llama: str) -> None:
     (tmp_path / "empty.csv").write_text("prompt,response\n")
     cases: list[tuple[list[str], type[TenonError], str]] = [
         (["finetune", llama, str(tmp_path / "none.jsonl")], DataError, "is no .jsonl or .csv file"),
-        (["finetune", llama, str(tmp_path / "torn.jsonl")], DataError, "line 2 is not valid JSON"),
+        (["finetune", llama, str(tmp_path / "torn.jsonl")], DataError, "line 2 is not JSON"),
         (["finetune", llama, str(tmp_path / "list.jsonl")], DataError, "line 1 is not an object"),
         (["finetune", llama, str(tmp_path / "empty.csv")], DataError, "has no rows"),
         (["finetune", llama, good, "--set", "max_length=6"], DataError, "rows have more than 6 tokens"),

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -340,16 +336,3 @@ def test_mask_is_the_tokenizers_or_a_spare_one_or_new() -> None:
     assert add_mask(model, fresh := tiny_tokenizer(), "<|gap|>")
     assert (fresh.mask_token_id, model.config.vocab_size) == (128, 129)
     assert len(model.get_input_embeddings().weight) == len(model.get_output_embeddings().weight) == 129
-
-
-@pytest.mark.slow
-def test_a_fine_tuning_killed_inside_its_writes_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    job = "tests.methods.mdm.kill_finetune:finetune_job"
-    command = [sys.executable, "-W", "ignore", "-m", "tests.killing", job, str(tmp_path), "--points", "20"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    points = json.loads(done.stdout)["points"]
-    assert len(points) == 20
-    for point in points:
-        assert point["first"] == -signal.SIGKILL, point
-        assert (point["ended"], point["differing"]) == (0, []), (point, done.stderr)

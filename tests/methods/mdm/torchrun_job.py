@@ -38,7 +38,7 @@ def main(folder: Path, batch_size: int) -> None:
     settings = TrainConfig(steps=4, batch_size=batch_size, learning_rate=1e-2, log_every=1, save_every=2, device="cpu")
     with Run.open(folder, config={"job": "torchrun"}) as run:
         arguments = training_arguments(settings, checkpoint_folder(run))
-        trainer = MDMTrainer(model=model, args=arguments, train_dataset=rows(32), mdm=CONFIG)  # type: ignore[arg-type]
+        trainer = MDMTrainer(model=model, args=arguments, train_dataset=rows(32), mdm=CONFIG)  # type: ignore[arg-type]  # a list is a data set
         train(trainer, run)
         save_model(trainer, puzzle_tokenizer(), run.path / "model")
 
