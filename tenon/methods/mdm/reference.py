@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from tenon.core.noise import gumbel, streams, uniform
 from tenon.methods.mdm.config import DecodeConfig, MDMConfig
-from tenon.methods.mdm.noise import gumbel, streams, uniform
 
 __all__ = ["slow_loss", "slow_sample"]
 

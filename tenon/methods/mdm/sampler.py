@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tenon.core.errors import DataError
+from tenon.core.noise import gumbel, streams, uniform
 from tenon.methods.mdm.config import DecodeConfig
-from tenon.methods.mdm.noise import gumbel, streams, uniform
 
 __all__ = ["Sampled", "Turn", "fixed_at", "infill", "masked_after", "sample", "turns"]
 

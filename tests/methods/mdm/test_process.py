@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from scipy import stats
 
+from tenon.core.noise import gumbel, streams, uniform
 from tenon.methods.mdm.config import MDMConfig
-from tenon.methods.mdm.noise import gumbel, streams, uniform
 from tenon.methods.mdm.process import draw_masked, draw_time, masked_input
 
 IS_MASKABLE = torch.arange(10) >= 4
