@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from tenon.tasks.math.answers import extract_answer, extract_last_number, is_correct, same_answer
 from tenon.tasks.math.episodes import generate_episode
+from tenon.tasks.math.faults import FAULTS, Fault, diagnose
 from tenon.tasks.math.generate import generate_problem, generate_problems
 from tenon.tasks.math.problem import (
     Problem,
@@ -25,9 +26,12 @@ from tenon.tasks.math.stories import FAMILIES
 
 __all__ = [
     "FAMILIES",
+    "FAULTS",
+    "Fault",
     "Problem",
     "Step",
     "WrittenProblem",
+    "diagnose",
     "extract_answer",
     "extract_last_number",
     "find_faults",

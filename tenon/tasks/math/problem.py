@@ -27,6 +27,7 @@ __all__ = [
     "Step",
     "calculate",
     "find_faults",
+    "known_numbers",
     "parse_solution",
     "render_solution",
     "split_of",
@@ -196,21 +197,17 @@ def find_faults(problem: Problem, *, told: Collection[int] = ()) -> list[str]:
     except DataError as error:
         return [str(error)]
     given = {int(number) for number in _NUMBER.findall(problem.question)}
-    words = set(re.findall(r"[a-z]+", problem.question.lower()))
-    spoken = {number for number, names in _NUMBER_WORDS.items() if words.intersection(names)}
     faults = []
     if steps != problem.steps:
         faults.append("the stored steps differ from those in the text")
     if not steps or len(steps) != problem.num_steps:
         faults.append(f"there are {len(steps)} steps but num_steps is {problem.num_steps}")
-    known = set(told)
+    known = set(told) | known_numbers(problem.question)
     for number, step in enumerate(steps, start=1):
         if calculate(step.left, step.op, step.right) != step.value:
             faults.append(f"step {number}: {step.equation} is false")
-        named = set(re.findall(r"[a-z]+", step.text.lower()))
-        factors = {factor for factor, units in _UNIT_FACTORS.items() if named.intersection(units)}
         for operand in (step.left, step.right):
-            if operand not in given | spoken | factors | known:
+            if operand not in known | known_numbers("", step.text):
                 faults.append(f"step {number}: {operand} comes from nowhere")
         known.add(step.value)
         if number < len(steps) and not any(step.value in (later.left, later.right) for later in steps[number:]):
@@ -225,6 +222,18 @@ def find_faults(problem: Problem, *, told: Collection[int] = ()) -> list[str]:
     if split != problem.split:
         faults.append(f"the equations belong to split {split!r} but the problem says {problem.split!r}")
     return faults
+
+
+def known_numbers(question: str, step: str = "") -> frozenset[int]:
+    """Give the numbers that a question tells, in digits or in words, and the conversion factors of a step's units.
+
+    >>> sorted(known_numbers("Ann has 12 eggs, Bob twice as many.", "In one week: 7 * 12 = 84.")), known_numbers("")
+    ([2, 7, 12], frozenset())
+    """
+    words, named = (set(re.findall(r"[a-z]+", text.lower())) for text in (question, step))
+    told = {int(number) for number in _NUMBER.findall(question)}
+    told |= {number for number, names in _NUMBER_WORDS.items() if words.intersection(names)}
+    return frozenset(told | {factor for factor, units in _UNIT_FACTORS.items() if named.intersection(units)})
 
 
 def verify(problem: Problem, *, told: Collection[int] = ()) -> None:
