@@ -54,6 +54,12 @@ class PromptConfig:
         except re.error as error:
             raise ConfigError(f"PromptConfig.pattern is {self.pattern!r}, no regular expression: {error}.") from error
 
+    def messages(self, question: str) -> tuple[dict[str, str], ...]:
+        """Give the conversation that asks a question, up to the assistant's turn."""
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        asked = f"{question}\n{self.instruction}" if self.instruction else question
+        return *system, {"role": "user", "content": asked}
+
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig:

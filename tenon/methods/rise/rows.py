@@ -2,6 +2,7 @@
 
 questions.jsonl   {"id", "prompt", "answer", ...}             what is asked, with the gold answer
 samples.jsonl     {"key": "q7/0", "id", "sample", "text", "correct", "found", "finish_reason", "writer"}
+choices.jsonl     one question a line: its right and its wrong solution, or why it has none
 edits.jsonl       one attempt a line: the step, what the editor made of it, and "kept" or why it was dropped
 pairs.jsonl       the interchange record of Step-DPO and of RISE's data files, with our fields beside it
 """
@@ -16,7 +17,18 @@ from typing import Any, Literal
 from tenon.core.errors import DataError
 from tenon.core.files import read_records
 
-__all__ = ["SCHEMA", "Pair", "Question", "Solution", "read_pairs", "read_questions", "read_solutions"]
+__all__ = [
+    "SCHEMA",
+    "Choice",
+    "Edit",
+    "Pair",
+    "Question",
+    "Solution",
+    "read_edits",
+    "read_pairs",
+    "read_questions",
+    "read_solutions",
+]
 
 SCHEMA = 1
 """Version of the pair record."""
@@ -48,14 +60,64 @@ class Solution:
     """0 to K - 1."""
     text: str
     """The whole solution: prefill and continuation."""
-    correct: bool
-    """Whether the final answer is the gold one."""
+    correct: bool | None
+    """Whether the final answer is the gold one; None: the checker ran out of time or failed, so nobody knows."""
     found: str | None
     """The final answer that was found; None: none is marked."""
     finish_reason: str
     """`stop`: the model ended it; `length`: it was cut."""
     writer: str
     """Model that wrote it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What is used of a question's solutions."""
+
+    key: str
+    """Id of the question."""
+    outcome: str
+    """`used`, or why it is not."""
+    chosen: int | None = None
+    """Sample that is the right solution, y+, whose steps are edited."""
+    rejected: int | None = None
+    """Sample that is the wrong solution, y-."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """One attempt to inject an error into a step."""
+
+    key: str
+    """`<question id>/<sample>/<step>`."""
+    id: str
+    """Of the question."""
+    sample: int
+    """Which of its solutions is edited."""
+    step: int
+    """Number of the step, from 1."""
+    last_step: bool
+    """Whether the solution ends with it."""
+    prefix: str
+    """Beginning of the solution, up to the opening of the step."""
+    chosen: str
+    """The step."""
+    offset: int | None
+    """Where in the step its shown end begins [characters]; None: nothing but blanks."""
+    window: str
+    """What was shown and edited."""
+    kind: str | None
+    """Error that was asked for, one of `ERROR_KINDS` or `random`; None: none fits."""
+    answer: str | None
+    """What the editor made of the window; None: nothing."""
+    rejected: str | None
+    """The step with the error."""
+    distance: int | None
+    """Levenshtein distance of the two steps, in the unit of the filter; None: dropped before it was measured."""
+    outcome: str
+    """`kept`, or why it was dropped."""
+    writer: str
+    """Who edited."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +234,15 @@ def read_solutions(path: Path) -> list[Solution]:
         DataError: There is no such file, or a line is no solution.
     """
     return [_made(Solution, row, f"{path} line {number}") for number, row in _records(path)]
+
+
+def read_edits(path: Path) -> list[Edit]:
+    """Read `edits.jsonl`.
+
+    Raises:
+        DataError: There is no such file, or a line is no edit.
+    """
+    return [_made(Edit, row, f"{path} line {number}") for number, row in _records(path)]
 
 
 def read_pairs(path: Path) -> list[Pair]:
