@@ -6,6 +6,7 @@
     tables/ figures/ contents.json                   what the report shows, in which order
     report.html     also report.md and report.json
     volatile.json   times, host, process, versions, command, notices: whatever may differ between equal runs
+    received.jsonl  what models answered, in the order of arrival, where any were asked
     lock            held by the one process that may write
 
 Every file but those in `VOLATILE` is byte for byte what an uninterrupted run writes, provided that the work is a
@@ -37,15 +38,18 @@ from tenon.core.session import Session
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Plot
 
-__all__ = ["VOLATILE", "Run"]
+__all__ = ["RECEIVED", "VOLATILE", "Run"]
 
 T = TypeVar("T")
 
-VOLATILE = ("lock", "volatile.json")
+RECEIVED = "received.jsonl"
+"""Answers of models in the order of their arrival; `tenon.core.chat` keeps them here until their rows stand."""
+
+VOLATILE = ("lock", "volatile.json", RECEIVED)
 """The files that may differ between two runs of the same work."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_OURS = frozenset({"config", "contents", "metrics", "report", "stages", "volatile"})
+_OURS = frozenset({"config", "contents", "metrics", "received", "report", "stages", "volatile"})
 
 
 class Run:
