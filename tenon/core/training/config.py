@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tenon.core.errors import require
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-__all__ = ["TrainConfig", "training_arguments"]
+__all__ = ["TrainConfig", "training_arguments", "training_options"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,8 @@ class TrainConfig:
     """Newest checkpoints kept."""
     seed: int = 0
     """Order of the data, dropout, fresh weights."""
+    gradient_checkpointing: bool = field(default=False, metadata={"identity": False})
+    """Compute activations again in the backward pass instead of keeping them: less memory, a third more time."""
     compile: bool = field(default=False, metadata={"identity": False})
     """Use torch.compile (needs a compiler)."""
     device: Literal["auto", "cpu"] = field(default="auto", metadata={"identity": False})
@@ -69,9 +71,19 @@ class TrainConfig:
 
 def training_arguments(config: TrainConfig, folder: Path) -> TrainingArguments:
     """Turn a config into `TrainingArguments` that write nothing but checkpoints below `folder` and report to nobody."""
+    from transformers import TrainingArguments
+
+    return TrainingArguments(**training_options(config, folder))
+
+
+def training_options(config: TrainConfig, folder: Path) -> dict[str, Any]:
+    """Give the arguments of `training_arguments` by name, for those who build a subclass of it."""
     import torch
     from transformers import TrainingArguments
 
+    checkpointing = "activation_checkpointing"
+    if checkpointing not in TrainingArguments.__dataclass_fields__:  # its name before transformers 5.18
+        checkpointing = "gradient_checkpointing"
     decay = max(1, config.steps // 5)
     scheduler, options = {
         "constant": ("constant_with_warmup", {}),
@@ -79,33 +91,34 @@ def training_arguments(config: TrainConfig, folder: Path) -> TrainingArguments:
         "cosine": ("cosine_with_min_lr", {"min_lr_rate": config.min_lr_ratio}),
         "wsd": ("warmup_stable_decay", {"num_decay_steps": decay, "min_lr_ratio": config.min_lr_ratio}),
     }[config.schedule]
-    return TrainingArguments(
-        output_dir=str(folder),
-        max_steps=config.steps,
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.accumulation,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=scheduler,
-        lr_scheduler_kwargs=options,
-        warmup_steps=config.warmup_steps,
-        weight_decay=config.weight_decay,
-        adam_beta1=config.adam_beta1,
-        adam_beta2=config.adam_beta2,
-        max_grad_norm=config.max_grad_norm,
-        bf16=config.precision == "bf16",
-        fp16=config.precision == "fp16",
-        torch_compile=config.compile,
+    return {
+        "output_dir": str(folder),
+        "max_steps": config.steps,
+        "per_device_train_batch_size": config.batch_size,
+        "gradient_accumulation_steps": config.accumulation,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": scheduler,
+        "lr_scheduler_kwargs": options,
+        "warmup_steps": config.warmup_steps,
+        "weight_decay": config.weight_decay,
+        "adam_beta1": config.adam_beta1,
+        "adam_beta2": config.adam_beta2,
+        "max_grad_norm": config.max_grad_norm,
+        "bf16": config.precision == "bf16",
+        "fp16": config.precision == "fp16",
+        checkpointing: config.gradient_checkpointing,
+        "torch_compile": config.compile,
         # Said outright where there is no GPU, too: otherwise bf16 is refused there.
-        use_cpu=config.device == "cpu" or not torch.accelerator.is_available(),
-        seed=config.seed,
-        data_seed=config.seed,
-        logging_steps=config.log_every,
-        logging_nan_inf_filter=False,  # it waits for the device at every step, to hide what should be seen
-        save_steps=config.save_every,
-        save_total_limit=config.keep_checkpoints,
-        train_sampling_strategy="sequential",  # our data sets are functions of their index: order is theirs to decide
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        disable_tqdm=True,  # the Run shows the progress
-        report_to="none",
-    )
+        "use_cpu": config.device == "cpu" or not torch.accelerator.is_available(),
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "logging_steps": config.log_every,
+        "logging_nan_inf_filter": False,  # it waits for the device at every step, to hide what should be seen
+        "save_steps": config.save_every,
+        "save_total_limit": config.keep_checkpoints,
+        "train_sampling_strategy": "sequential",  # the order is for our data sets to decide
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+        "disable_tqdm": True,  # the Run shows the progress
+        "report_to": "none",
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,10 @@ def checkpoint_folder(run: Run) -> Path:
 class RunCallback(TrainerCallback):
     """Write the trainer's figures into the run's metrics, and show how far it is."""
 
-    def __init__(self, run: Run, advance: Advance) -> None:
+    def __init__(self, run: Run, advance: Advance, metrics: Sequence[str] = ()) -> None:
         self.run = run
         self.advance = advance
+        self.metrics = (*METRICS, *metrics)
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Forget metrics beyond the checkpoint from which training goes on."""
@@ -54,7 +56,7 @@ class RunCallback(TrainerCallback):
         **_: Any,
     ) -> None:
         """Keep the figures of a step; the summary at the end of training has no loss of its own."""
-        figures = {name: float(logs[name]) for name in METRICS if logs and name in logs}
+        figures = {name: float(logs[name]) for name in self.metrics if logs and name in logs}
         if "loss" in figures:
             self.run.log(step=state.global_step, **figures)
 
@@ -72,17 +74,23 @@ def _newest_whole(folder: Path) -> str | None:
     return get_last_checkpoint(str(folder)) if folder.is_dir() else None
 
 
-def train(trainer: Trainer, run: Run, *, label: str = "training") -> None:
+def train(trainer: Trainer, run: Run, *, label: str = "training", metrics: Sequence[str] = ()) -> None:
     """Train, from the newest checkpoint of this run if there is one.
 
     Data order, schedule and optimiser state go on where the checkpoint was written, so that a training killed at any
     point ends as an uninterrupted one does (bitwise with the same number of threads).
+
+    Args:
+        trainer: Has its checkpoints in `checkpoint_folder(run)`.
+        run: Gets the metrics.
+        label: What the progress bar says.
+        metrics: Names of further figures of this trainer that the run is to keep, besides `METRICS`.
     """
     with trainer.args.main_process_first(local=False):  # the others look when it has cleared away what is broken
         newest = _newest_whole(checkpoint_folder(run))
     trainer.remove_callback(PrinterCallback)  # it prints to standard output, which belongs to the result
     with progress(label, trainer.args.max_steps) as advance:
-        trainer.add_callback(RunCallback(run, advance))
+        trainer.add_callback(RunCallback(run, advance, metrics))
         trainer.train(resume_from_checkpoint=newest)
 
 
