@@ -73,6 +73,9 @@ class Onlooker(Run):
     def figure(self, *args: Any, **options: Any) -> None:
         """Leave it to rank 0."""
 
+    def excerpts(self, *args: Any, **options: Any) -> None:
+        """Leave it to rank 0."""
+
     def note(self, text: str) -> None:
         """Leave it to rank 0."""
 

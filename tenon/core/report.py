@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import quote
 
 from tenon.core.files import json_bytes, plain
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Card",
+    "Excerpt",
+    "Excerpts",
     "Figure",
+    "Mark",
     "Report",
     "Table",
     "figure_from_matplotlib",
@@ -66,6 +69,28 @@ class Table:
     caption: str = ""
 
 
+Mark: TypeAlias = Literal["plain", "soft", "removed", "added"]
+"""How a stretch of text is shown: as it is, as what only leads up to it, as what went or what came instead."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A text with marked places."""
+
+    heading: str
+    parts: tuple[tuple[str, Mark], ...]
+    """Stretches of text, in order, each with its mark."""
+
+
+@dataclass(frozen=True)
+class Excerpts:
+    """Texts to be read one by one: pairs, dialogues, answers."""
+
+    name: str
+    items: tuple[Excerpt, ...]
+    caption: str = ""
+
+
 @dataclass(frozen=True)
 class Figure:
     """A picture as SVG text, PNG bytes, or both; the page prefers the SVG.
@@ -89,6 +114,7 @@ class Report:
     summary: str = ""
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    excerpts: tuple[Excerpts, ...] = ()
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Config, seed, weights, versions, hardware: named values, or groups of them one level down."""
@@ -174,6 +200,7 @@ def render_html(reports: Sequence[Report], *, title: str, facts: Mapping[str, An
                 }
                 for fig in one.figures
             ],
+            "excerpts": one.excerpts,
             "notes": one.notes,
             "facts": _groups(one.facts),
         }
@@ -197,6 +224,9 @@ def render_markdown(reports: Sequence[Report], *, title: str, figures: str = "fi
             ending = "svg" if fig.svg is not None else "png"
             parts.append(f"![{_escape(fig.alt or fig.caption or fig.name)}]({figures}/{quote(fig.name)}.{ending})")
             parts.append(f"**{_escape(fig.name)}** {_escape(fig.caption)}".strip())
+        for texts in one.excerpts:
+            parts.append(f"**{_escape(texts.name)}** {_escape(texts.caption)}".strip())
+            parts += [f"*{_escape(item.heading)}*: {_marked(item)}" for item in texts.items]
         parts.append("\n".join(f"- {_escape(note)}" for note in one.notes))
         lines = [
             f"- {_escape(f'{group} {name}')}: {_escape(value)}"
@@ -267,6 +297,22 @@ def _markdown_table(table: Table) -> str:
     lines = [[_escape(name) for name, _, _ in columns], ["--:" if is_number else ":--" for _, is_number, _ in columns]]
     lines += [[_escape(text[row]) for _, _, text in columns] for row in range(len(table.rows))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _marked(item: Excerpt) -> str:
+    """Give an excerpt in Markdown, on one line: what went struck through, what came in bold.
+
+    >>> _marked(Excerpt("", (("Now 3 + 4 = ", "plain"), ("7", "removed"), ("8", "added"), ("\\n", "soft"))))
+    'Now 3 + 4 = ~~7~~**8**'
+    """
+    around = {"removed": "~~", "added": "**"}
+    words = []
+    for text, mark in item.parts:
+        inside = text.strip()
+        sign = around.get(mark, "") if inside else ""
+        ahead, _, behind = text.partition(inside) if inside else (text, "", "")
+        words.append(f"{ahead}{sign}{_escape(inside)}{sign}{behind}")
+    return " ".join("".join(words).split())
 
 
 _MISSING = "–"

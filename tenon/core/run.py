@@ -3,7 +3,7 @@
     config.json     the settings that can change the result, the seed, hashes of data and weights
     <name>.jsonl    rows, each with a key            metrics.jsonl   numbers by step
     <name>.json     saved objects                    stages.json     finished stages and their facts
-    tables/ figures/ contents.json                   what the report shows, in which order
+    tables/ figures/ excerpts/ contents.json         what the report shows, in which order
     report.html     also report.md and report.json
     volatile.json   times, host, process, versions, command, notices: whatever may differ between equal runs
     received.jsonl  what models answered, in the order of arrival, where any were asked
@@ -320,6 +320,13 @@ class Run:
             self._write(f"figures/{name}.json", {"caption": caption or drawn.caption, "alt": alt or drawn.alt})
             self._list("figures", name)
 
+    def excerpts(self, name: str, items: Sequence[reports.Excerpt], caption: str = "") -> None:
+        """Show texts with marked places; the same name again replaces them."""
+        with self._writing():
+            record = {"name": name, "caption": caption, "items": list(items)}
+            self._write(f"excerpts/{_checked(name)}.json", plain(record, f"excerpts {name!r}"))
+            self._list("excerpts", name)
+
     def note(self, text: str) -> None:
         """Show a sentence on the result: a limit, a count of what was left out. Once, however often it is said."""
         with self._writing():
@@ -330,6 +337,7 @@ class Run:
         with self._mutex:
             tables = [self._read(f"tables/{name}") for name in self._contents["tables"]]
             figures = [(name, self.path / "figures" / name) for name in self._contents["figures"]]
+            excerpts = [self._read(f"excerpts/{name}") for name in self._contents.get("excerpts", [])]
             return reports.Report(
                 title,
                 summary,
@@ -338,6 +346,7 @@ class Run:
                     reports.Figure(name, _text(path, "svg"), _bytes(path, "png"), **self._read(f"figures/{name}"))
                     for name, path in figures
                 ),
+                excerpts=tuple(reports.Excerpts(one["name"], _items(one["items"]), one["caption"]) for one in excerpts),
                 notes=tuple(self._contents["notes"]),
                 facts=self._read("config"),
                 card=card,
@@ -354,8 +363,9 @@ class Run:
             return self.path / "report.html"
 
     def _list(self, kind: str, item: str) -> None:
-        if item not in self._contents[kind]:
-            contents = self._contents | {kind: [*self._contents[kind], item]}
+        listed = self._contents.get(kind, [])
+        if item not in listed:
+            contents = self._contents | {kind: [*listed, item]}
             self._write("contents.json", contents)
             self._contents = contents  # only now: what the disk refused is tried again
 
@@ -388,6 +398,10 @@ def _key_of(item: Any) -> str:
     if not isinstance(key, str):
         raise DataError(f"run.track cannot tell the key of {item!r}; pass key=, a function from item to text.")
     return key
+
+
+def _items(records: Sequence[Mapping[str, Any]]) -> tuple[reports.Excerpt, ...]:
+    return tuple(reports.Excerpt(one["heading"], tuple((text, mark) for text, mark in one["parts"])) for one in records)
 
 
 def _text(path: Path, ending: str) -> str | None:

@@ -7,6 +7,7 @@ import json
 import re
 import xml.etree.ElementTree
 from html.parser import HTMLParser
+from pathlib import Path
 
 import matplotlib as mpl
 import pytest
@@ -15,6 +16,8 @@ from matplotlib.figure import Figure as Plot
 from tenon.core.report import (
     MAX_ROWS,
     Card,
+    Excerpt,
+    Excerpts,
     Figure,
     Report,
     Table,
@@ -25,6 +28,7 @@ from tenon.core.report import (
     style,
     to_json,
 )
+from tenon.core.run import Run
 
 EVIL = "<script>alert('x')</script>|`*[l](javascript:y)\n\"&"
 CARD = Card(
@@ -264,3 +268,24 @@ def test_json_holds_the_numbers_and_names_the_figures() -> None:
     assert found["figures"] == [{"name": "loss", "caption": "How it falls.", "alt": "A line that falls."}]
     assert found["facts"]["config"]["window"] == 256
     assert found["card"]["arxiv"] == "2412.12094"
+
+
+def test_excerpts_mark_what_went_and_what_came() -> None:
+    parts = (("Now ", "soft"), ("3 + 4 = ", "plain"), ("7", "removed"), ("8", "added"), (".", "plain"))
+    one = report(excerpts=(Excerpts("pairs", (Excerpt("value, step 2", parts),), "What was edited."),))  # type: ignore[arg-type]
+    page = render_html([one], title="t")
+    assert '<span class="soft">Now </span>3 + 4 = <del>7</del><ins>8</ins>.</p>' in page
+    assert "*value, step 2*: Now 3 + 4 = ~~7~~**8**." in render_markdown([one], title="t")
+    shown = json.loads(to_json([one]))["reports"][0]["excerpts"][0]["items"][0]
+    assert shown["parts"][2] == ["7", "removed"]
+
+
+def test_excerpts_of_a_run_come_back_and_are_escaped(tmp_path: Path) -> None:
+    item = Excerpt(EVIL, ((EVIL, "added"),))
+    with Run.open(tmp_path / "run", config={}) as run:
+        run.excerpts("pairs", [item], EVIL)
+        run.excerpts("pairs", [item], EVIL)
+        assert run.collect("t").excerpts == (Excerpts("pairs", (item,), EVIL),)
+        page = run.report("t").read_text()
+    assert "<script>" not in page
+    assert "<script>" not in (tmp_path / "run" / "report.md").read_text()
