@@ -123,7 +123,7 @@ class LocalWriter:
     def _tokenised(self, requests: Sequence[Request]) -> list[list[int]]:
         texts = [render(self.tokenizer, request) for request in requests]
         # The template has written the special tokens already; the tokenizer would put a second one in front.
-        return list(self.tokenizer(texts, add_special_tokens=False)["input_ids"])
+        return list(self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
 
     @torch.inference_mode()
     def _answer(
