@@ -6,17 +6,21 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from tenon.core.errors import ConfigError, require
 from tenon.core.training.config import TrainConfig
 
 __all__ = [
+    "CONTENDERS",
     "ERROR_KINDS",
     "PRESETS",
+    "CompareConfig",
+    "Contender",
     "EditConfig",
     "EditorName",
     "ErrorKind",
+    "EvalConfig",
     "FilterConfig",
     "PairConfig",
     "PromptConfig",
@@ -293,3 +297,82 @@ PRESETS: Mapping[str, Recipe] = {
         ),
     ),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """How a model is measured: greedily, without examples, as in the released code."""
+
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    """How a question is asked."""
+    prefill: bool = False
+    """Also begin the answer as in sampling; the released code does not."""
+    max_tokens: int = 2048
+    """An answer is cut here, and then not right [tokens]."""
+
+    def __post_init__(self) -> None:
+        require(self.max_tokens >= 1, self, "max_tokens", "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One way of training that is compared, as a change of the recipe."""
+
+    objective: Literal["none", "sft", "dpo"] = "dpo"
+    """`none`: the model as it came; `sft`: on its own right solutions; `dpo`: on pairs."""
+    full: bool = True
+    """With pairs of whole solutions."""
+    edited: bool = True
+    """With pairs of a step and its edit."""
+    editor: EditorName | None = None
+    """Who edits; None: as in the recipe."""
+    rise: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `RISEConfig` that differ."""
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """Give the recipe of this contender; all else is that of `recipe`."""
+        pairs = replace(recipe.pairs, full=self.full, edited=recipe.pairs.edited if self.edited else 0)
+        edit = replace(recipe.edit, editor=self.editor or recipe.edit.editor)
+        return replace(recipe, pairs=pairs, edit=edit, rise=replace(recipe.rise, **self.rise))
+
+
+CONTENDERS: Mapping[str, Contender] = {
+    "base": Contender(objective="none"),
+    "sft": Contender(objective="sft", edited=False),
+    "full": Contender(edited=False),
+    "edited": Contender(full=False),
+    "rise": Contender(),
+    "random": Contender(editor="random"),
+    "no-nll": Contender(rise={"nll_weight": 0.0}),
+}
+"""The method, its ablations and baselines: `rise` has both kinds of pairs, `full` and `edited` one each; `random` has
+steps with a random token replaced in the place of an injected error; `sft` learns the right solutions of the full
+pairs; `no-nll` has no NLL term."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """Contenders that are trained from the same samples for equally many steps, and asked the same questions."""
+
+    contenders: tuple[str, ...] = ("base", "sft", "full", "edited", "rise", "random")
+    """Which: base, sft, full, edited, rise, random, no-nll."""
+    seeds: int = 5
+    """Repetitions, from seeds 0, 1 ...: each with questions, samples, draws and a training of its own."""
+    questions: int = 1000
+    """Word problems that solutions are sampled for, in each repetition."""
+    problems: int = 1000
+    """Unseen word problems that every trained model is asked; the same for all."""
+    split: Literal["valid", "test"] = "test"
+    """Where those come from; choose settings on `valid`."""
+    max_steps: int = 4
+    """Longest true solution of a word problem [steps]."""
+    recipe: Recipe = field(default_factory=lambda: PRESETS["nano"])
+    """What all contenders share."""
+
+    def __post_init__(self) -> None:
+        for name in self.contenders:
+            require(name in CONTENDERS, self, "contenders", f"of {', '.join(CONTENDERS)}; {name!r} is not among them")
+        require(bool(self.contenders), self, "contenders", f"one or more of {', '.join(CONTENDERS)}")
+        require(len(set(self.contenders)) == len(self.contenders), self, "contenders", "without repetition")
+        for name in ("seeds", "questions", "problems", "max_steps"):
+            require(getattr(self, name) >= 1, self, name, "1 or more")
