@@ -170,7 +170,15 @@ class PreferenceCollator(DataCollatorForPreference):
 class _Quiet:
     """What trl's trainers do beside training, and ours do not."""
 
+    model: Any
+    _metrics: Any
+
     def _send_telemetry(self) -> None: ...
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Leave out the count of tokens, which begins at 0 again when a training goes on."""
+        self._metrics["train" if self.model.training else "eval"].pop("num_tokens", None)
+        super().log(logs, start_time)  # type: ignore[misc]  # of the trainer that this is mixed into
 
     def create_model_card(self, *args: Any, **options: Any) -> None:
         """Write none: a checkpoint is no model to be published."""
@@ -198,7 +206,6 @@ class PreferenceTrainer(_Quiet, DPOTrainer):
         DataError: There are no rows, one has an empty side, or the file belongs to other rows.
     """
 
-    model: Any
     train_dataset: Any
 
     def __init__(
