@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tenon.tasks.math import expressions, extract_answer, extract_last_number, is_correct, same_answer
+from tenon.tasks.math.answers import compare_answers
 
 
 @pytest.mark.parametrize(
@@ -93,11 +94,19 @@ def test_a_worker_that_does_not_answer_is_replaced(monkeypatch: pytest.MonkeyPat
     stuck = expressions._worker
     assert stuck is not None
     monkeypatch.setattr(expressions, "_ANSWER_SECONDS", 0.0)
+    assert compare_answers("x+2", "2+x") is None  # nobody knows
     assert not same_answer("x+2", "2+x")
     assert stuck.process.poll() is not None  # it was ended, so its late answer cannot be taken for the next one
     monkeypatch.undo()
     assert same_answer("x+2", "2+x")
     assert not same_answer("x+2", "3+x")
+
+
+def test_time_that_runs_out_within_the_worker_is_not_taken_for_unequal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert same_answer("x+2", "2+x")  # it runs
+    monkeypatch.setattr(expressions, "_ANSWER_SECONDS", 60.0)  # its own alarm comes first, if any does
+    assert compare_answers("x+2", "3+x") is False
+    assert compare_answers(r"\sum_{n=1}^{10^{9}} \sin(n)", "1") is None
 
 
 def test_overlong_answers_are_equal_only_as_text() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-__all__ = ["extract_answer", "extract_last_number", "is_correct", "parse_number", "same_answer"]
+__all__ = ["compare_answers", "extract_answer", "extract_last_number", "is_correct", "parse_number", "same_answer"]
 
 _MARKED = re.compile(r"^[ \t]*Answer:[ \t]*(?P<answer>\S.*)$|####[ \t]*(?P<gsm8k>\S.*)$", re.MULTILINE)
 _BOXED = re.compile(r"\\boxed\s*\{")
@@ -70,11 +70,16 @@ def is_correct(prediction_text: str, reference: str) -> bool:
 def same_answer(a: str, b: str) -> bool:
     r"""Are two answers equal? Numbers are compared exactly, everything else as mathematics, by math-verify.
 
-    Answers above 500 characters are equal only when they are the same text.
+    Answers above 500 characters are equal only when they are the same text; those that take too long are not equal.
 
     >>> same_answer("1,000", "$1000"), same_answer("17.0", "17"), same_answer("17", "18")
     (True, True, False)
     """
+    return bool(compare_answers(a, b))
+
+
+def compare_answers(a: str, b: str) -> bool | None:
+    """Compare as `same_answer` does, the reference answer first; None where time ran out, so that nobody knows."""
     a, b = a.strip(), b.strip()
     if a == b:
         return True

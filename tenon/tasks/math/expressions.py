@@ -58,7 +58,7 @@ class _Worker:
             return None
 
     def ask(self, a: str, b: str) -> bool | None:
-        """True or False, or None when the worker is of no use any more."""
+        """True or False, or None when time ran out, and the worker may be of no use any more."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps([a, b]) + "\n")
@@ -82,8 +82,8 @@ _lock = threading.Lock()
 _worker: _Worker | None = None
 
 
-def same_expression(a: str, b: str) -> bool:
-    """Are two LaTeX or plain expressions mathematically equal? False when either cannot be read or time runs out.
+def same_expression(a: str, b: str) -> bool | None:
+    """Are two LaTeX or plain expressions mathematically equal? False when either cannot be read, None out of time.
 
     Raises:
         BackendError: the worker process does not start.
@@ -96,7 +96,7 @@ def same_expression(a: str, b: str) -> bool:
         verdict = _worker.ask(a, b)
         if verdict is None:
             _stop()
-        return bool(verdict)
+        return verdict
 
 
 def _stop() -> None:
