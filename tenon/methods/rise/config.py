@@ -206,6 +206,9 @@ class RISEConfig:
         require(self.epochs is None or self.epochs > 0, self, "epochs", "above 0, or none")
         require(self.warmup_ratio is None or 0 <= self.warmup_ratio <= 1, self, "warmup_ratio", "from 0 to 1, or none")
         require(self.lora_rank >= 0, self, "lora_rank", "0 or more")
+        is_half = self.dtype not in ("auto", "float32", "float64")
+        why = "float32 or auto where all weights are trained: in fewer bits small steps are rounded away"
+        require(bool(self.lora_rank) or not is_half, self, "dtype", why)
 
     def scheduled(self, pairs: int, processes: int = 1) -> TrainConfig:
         """Give the optimiser's settings for so many pairs: epochs and warm-up share as steps."""
@@ -261,7 +264,8 @@ PRESETS: Mapping[str, Recipe] = {
         edit=EditConfig(editor="llm", window=4, max_tokens=2048),  # [code] greedy
         pairs=PairConfig(full=True, edited=1),  # [paper] N = 1 for Qwen2-7B, 3 for Llama-3.1-8B
         rise=RISEConfig(
-            beta=0.4, epochs=8, warmup_ratio=0.1, dtype="bfloat16",  # [code]
+            beta=0.4, epochs=8, warmup_ratio=0.1,  # [code]
+            dtype="float32",  # [code] as DeepSpeed keeps the weights; they are multiplied in bfloat16 all the same
             max_length=1024, max_prompt_length=512,  # [code]
             nll_weight=1.0, eos_on_terminal=True,  # [ours] the paper has the term, its weight is unknown
             train=_OPTIMISER,  # [code]
@@ -276,7 +280,8 @@ PRESETS: Mapping[str, Recipe] = {
         ),
         pairs=PairConfig(full=True, edited=1, cut_rejected=True),  # [code]
         rise=RISEConfig(
-            beta=0.4, epochs=8, warmup_ratio=0.1, dtype="bfloat16",  # [code]
+            beta=0.4, epochs=8, warmup_ratio=0.1,  # [code]
+            dtype="float32",  # [code] as DeepSpeed keeps the weights; they are multiplied in bfloat16 all the same
             max_length=1024, max_prompt_length=512, cut_completion=True,  # [code]
             nll_weight=0.0, eos_on_terminal=False,  # [code]
             train=_OPTIMISER,  # [code]
