@@ -8,8 +8,10 @@ requests into answers: `LocalWriter` (transformers), `ServerWriter` (OpenAI-comp
 """
 
 from tenon.core.chat.answers import complete
+from tenon.core.chat.config import ServerConfig
 from tenon.core.chat.request import Completion, Failure, Request, Sampling, Usage, Writer, usage
 from tenon.core.chat.scripted import ScriptedWriter
+from tenon.core.chat.writers import writer_for
 
 __all__ = [
     "Completion",
@@ -17,8 +19,10 @@ __all__ = [
     "Request",
     "Sampling",
     "ScriptedWriter",
+    "ServerConfig",
     "Usage",
     "Writer",
     "complete",
     "usage",
+    "writer_for",
 ]
