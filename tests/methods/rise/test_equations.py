@@ -50,7 +50,7 @@ def test_equations_by_hand(text: str, expected: list[tuple[str, str, bool]]) -> 
         "y - 3 = 4", "y -3 = 4", "2x = 4", "x + 1 = 3", "3^2 = 9", "2^3 + 1 = 9", "5! = 120", "5 / 0 = 3", "3 + 4 == 7",
         "3 + 4 <= 7", "12 + 5 = 17x", "12 + 5 = 17%", r"12 + 5 = 17\%", "12 + 5 = 3^2", "3 apples * 4 = 12", "f(3) = 3",
         r"12 \text{ apples} + 3 = 15", r"\sqrt{4} = 2", "sqrt(4) = 2", "3(4) = 12", "3 + = 7", "= 3", "3 + 4 =", "",
-        "((((3 = 3))", "3 + (4 = 7",
+        "((((3 = 3))", "3 + (4 = 7", "apples - 3 = 4",
     ],
 )  # fmt: skip
 def test_what_is_not_understood_gives_no_equation(text: str) -> None:
