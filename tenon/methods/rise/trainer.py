@@ -25,6 +25,7 @@ from tenon.methods.rise.config import PromptConfig, Recipe, RISEConfig
 from tenon.methods.rise.encode import DROPS, Encoded, check_tokenizer, encode_pairs
 from tenon.methods.rise.objective import further_loss, is_learnt, sequence_nll
 from tenon.methods.rise.rows import Pair
+from tenon.methods.rise.shared import check_shareable, shared_score
 
 if TYPE_CHECKING:
     from tenon.core.run import Run
@@ -76,6 +77,9 @@ class RISETrainer(PreferenceTrainer):
         self.encoded = usable(encode_rows(tokenizer, rows, asked, rise))
         """The rows, and what was left out."""
         tested = None if held_out is None else usable(encode_rows(tokenizer, held_out, asked, rise)).rows
+        if rise.share_prefix:
+            sides = [row for rows in (self.encoded.rows, tested or []) for row in rows]
+            check_shareable(model, max(map(_length, sides)))
         arguments = dpo_arguments(
             rise.scheduled(len(self.encoded.rows), processes()),
             folder,
@@ -95,6 +99,12 @@ class RISETrainer(PreferenceTrainer):
             reference_file=reference_file,
         )
 
+    def score(self, model: Any, **text: Any) -> Any:
+        """Read both sides of a pair at once, if so told."""
+        if not self.rise.share_prefix:
+            return super().score(model, **text)
+        return shared_score(model, self.accelerator.unwrap_model(model), **text)
+
     def further_loss(self, scored: Scored) -> Tensor | float:
         """Give the NLL term, and tally the figures of each kind of pair."""
         rise, is_edit = self.rise, scored.extras["is_edit"].bool()
@@ -110,6 +120,10 @@ class RISETrainer(PreferenceTrainer):
             return 0.0
         learnt = is_learnt(is_edit, chosen, scored.ref_chosen, on=rise.nll_on, gate=rise.nll_gate)
         return further_loss(nll, learnt, weight=rise.nll_weight)
+
+
+def _length(row: Mapping[str, Any]) -> int:
+    return len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
 
 
 def encode_rows(tokenizer: Any, rows: Iterable[Any], prompt: PromptConfig, rise: RISEConfig) -> Encoded:
