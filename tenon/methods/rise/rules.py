@@ -45,11 +45,8 @@ _OPPOSITES = (
     ("gives", "gets"), ("gains", "loses"), ("left", "right"), ("above", "below"), ("positive", "negative"),
     ("even", "odd"), ("perimeter", "area"), ("radius", "diameter"), ("minutes", "hours"), ("days", "weeks"),
 )  # fmt: skip
-_SIGNS = {  # of an operator, by what is written around it
-    "latex": {"+": "+", "-": "-", "*": r"\times", "/": r"\div"},
-    "typeset": {"+": "+", "-": "−", "*": "×", "/": "÷"},
-    "plain": {"+": "+", "-": "-", "*": "*", "/": "/"},
-}
+_SIGNS = {"latex": ["+", "-", r"\times", r"\div"], "typeset": ["+", "−", "×", "÷"], "plain": ["+", "-", "*", "/"]}
+"""Operators as they are written around the one that is changed."""
 
 Change = tuple[int, int, str]
 """What stands from here to there becomes this."""
@@ -102,11 +99,10 @@ def edit_by_rules(shown: Shown, kind: ErrorKind, random: Random) -> Proposal:
     true = [one for one in equations if one.holds]
     if not true:
         return Proposal(None, "no equation holds")
-    before = find_equations(shown.window)
+    false_before = _false(find_equations(shown.window))
 
     def is_worse(text: str) -> bool:
-        after = find_equations(text)
-        return len(after) == len(before) and _false(after) > _false(before)
+        return _false(find_equations(text)) > false_before
 
     return _first(shown, _errors(shown, kind, true, random), is_worse)
 
@@ -153,7 +149,7 @@ def _errors(shown: Shown, kind: ErrorKind, true: list[Equation], random: Random)
                     yield [_replaced(token, new)]
         case "symbol":
             for token in _shuffled([token for side in calculations for token in side.operators], random):
-                for new in _shuffled(_signs(shown.window, token), random):
+                for new in _shuffled(_signs(shown.window), random):
                     yield [_replaced(token, new)]
         case "del_term":
             for side in sorted(
@@ -217,9 +213,9 @@ def _neighbours(result: Token, true: list[Equation]) -> list[str]:
     return [str(one) for one in found if one > 0]
 
 
-def _signs(window: str, token: Token) -> list[str]:
+def _signs(window: str) -> list[str]:
     style = "latex" if "\\" in window else "typeset" if any(char in window for char in "×÷−") else "plain"
-    return [sign for operator, sign in _SIGNS[style].items() if operator != token.operator]
+    return _SIGNS[style]
 
 
 def _without_a_term(side: Side) -> list[Change]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from fractions import Fraction
 from random import Random
@@ -169,6 +172,13 @@ def test_equations_that_hold_elsewhere_do_not_hide_an_error_and_false_ones_do_no
         text = edit_by_rules(Shown(window), "symbol", Random(seed)).text
         assert text is not None
         assert text.startswith("2 + 2 = 5, but ")
+    assert edit_by_rules(Shown(window), "swap", Random(0)).reason == "stays true"
+
+
+def test_a_term_is_left_out_where_a_calculation_is_left() -> None:
+    window = "4 + 5 = 9 and 2 + 3 + 4 = 9"
+    found = {edit_by_rules(Shown(window), "del_term", Random(seed)).text for seed in range(50)}
+    assert found == {f"4 + 5 = 9 and {one} = 9" for one in ("3 + 4", "2 + 4", "2 + 3")}
 
 
 def test_slips_keep_the_notation_and_never_the_value() -> None:
@@ -205,6 +215,23 @@ def test_the_same_random_gives_the_same_edit_and_others_give_others(kind: ErrorK
     found = [edit_by_rules(shown, kind, Random(seed)) for seed in range(30)]
     assert found == [edit_by_rules(shown, kind, Random(seed)) for seed in range(30)]
     assert len({one.text for one in found}) > 1
+
+
+def test_every_process_gives_the_same_edits() -> None:
+    """Sets of texts have another order in every process."""
+    script = (
+        "from random import Random; from tenon.methods.rise.rules import *\n"
+        "shown = Shown('Mia has 3 * 4 = 12 of more', 'Tom and Eve and Mia have 5, 8, 9 or 11.')\n"
+        "print([edit_by_rules(shown, kind, Random(0)).text for kind in ('multi_value', 'wrong_sub', 'words')],"
+        "[edit_at_random(shown, Random(seed)).text for seed in range(9)])"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1
 
 
 def test_the_control_changes_one_piece_to_any_other() -> None:
