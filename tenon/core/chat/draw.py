@@ -42,5 +42,4 @@ def nucleus(logits: Float[Tensor, "rows vocab"], top_p: Float[Tensor, " rows"]) 
     probability = ordered.softmax(-1)
     before = probability.cumsum(-1) - probability
     is_out = before >= torch.where(top_p < 1, top_p, 2.0)[:, None]  # at 1 no rounded sum may cut the tail
-    is_out[:, 0] = False
     return logits.masked_fill(is_out.scatter(-1, order, is_out), -torch.inf)

@@ -94,6 +94,7 @@ def test_an_answer_is_read_with_its_calls_as_dicts() -> None:
     reply = Reply(said(None, "tool_calls", 11, 5, tool_calls=calls))  # type: ignore[arg-type]
     with Loopback(lambda path, body: reply) as server:
         (answer,) = answers(writer(server), ask("a"))
+        calls[0]["id"] = "call_of_another_day"
         (again,) = answers(writer(server), ask("a"))
     assert isinstance(answer, Completion)
     assert (answer.text, answer.finish_reason, answer.writer) == ("", "tool_calls", "stub-model (server)")
@@ -223,6 +224,16 @@ def test_what_holds_for_all_requests_stops_at_once(reply: Reply, message: str) -
     with Loopback(lambda path, body: reply) as server, pytest.raises(BackendError, match=message):
         answers(writer(server, concurrency=2), *[ask(str(number)) for number in range(50)])
     assert len(server.seen) <= 2
+
+
+def test_after_one_such_answer_no_thread_sends_more() -> None:
+    def handle(path: str, body: dict[str, Any]) -> Reply:
+        return Reply({}, 401) if question(body) == "0" else Reply(said("x"), silent_s=0.1)
+
+    with Loopback(handle) as server:
+        with pytest.raises(BackendError, match="does not accept the key"):
+            answers(writer(server, concurrency=2), *[ask(str(number)) for number in range(50)])
+        assert len(server.seen) <= 3
 
 
 def test_what_was_under_way_when_all_stopped_is_not_lost(tmp_path: Path) -> None:
