@@ -180,8 +180,8 @@ class RISEConfig:
     """Chance that a pair is the wrong way round, for `robust`."""
     precompute_reference: bool = True
     """Ask the reference once, before training, and keep only its numbers."""
-    share_prefix: bool = field(default=False, metadata={"identity": False})
-    """Read what both sides of a pair share once: the same numbers, in less time."""
+    share_prefix: bool = field(default=True, metadata={"identity": False})
+    """Read what both sides of a pair share once, where the model's attention allows: the same numbers, in less time."""
     epochs: float | None = None
     """Passes over the pairs; none: `train.steps` steps."""
     warmup_ratio: float | None = None

@@ -210,5 +210,5 @@ def check_shareable(model: Any, longest: int) -> None:
 def _refuse(model: Any, why: str, error: Exception | None = None) -> None:
     raise UnsupportedModelError(
         f"A {model.config.model_type} model cannot read both sides of a pair in one row: {why}. "
-        "Set rise.share_prefix=false."
+        "With share_prefix=false each side is read on its own."
     ) from error

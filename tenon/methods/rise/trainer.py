@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from tenon.core.errors import DataError
+from tenon.core.errors import DataError, UnsupportedModelError
 from tenon.core.models.loading import load_model, load_tokenizer
 from tenon.core.ranks import processes
 from tenon.core.training.adapters import lora_config
@@ -54,7 +54,6 @@ class RISETrainer(PreferenceTrainer):
     Raises:
         DataError: A row is no pair, none can be used (the message says why), or the tokenizer lacks what is needed.
         ConfigError: `lora_targets` name no layer.
-        UnsupportedModelError: `share_prefix` would give this model other numbers.
     """
 
     def __init__(
@@ -77,9 +76,14 @@ class RISETrainer(PreferenceTrainer):
         self.encoded = usable(encode_rows(tokenizer, rows, asked, rise))
         """The rows, and what was left out."""
         tested = None if held_out is None else usable(encode_rows(tokenizer, held_out, asked, rise)).rows
+        self.is_shared = rise.share_prefix
+        """Whether both sides of a pair are read at once."""
         if rise.share_prefix:
-            sides = [row for rows in (self.encoded.rows, tested or []) for row in rows]
-            check_shareable(model, max(map(_length, sides)))
+            try:
+                check_shareable(model, max(_length(row) for row in [*self.encoded.rows, *(tested or [])]))
+            except UnsupportedModelError as error:  # it costs time and changes nothing
+                self.is_shared = False
+                self.notices.append(str(error))
         arguments = dpo_arguments(
             rise.scheduled(len(self.encoded.rows), processes()),
             folder,
@@ -100,8 +104,8 @@ class RISETrainer(PreferenceTrainer):
         )
 
     def score(self, model: Any, **text: Any) -> Any:
-        """Read both sides of a pair at once, if so told."""
-        if not self.rise.share_prefix:
+        """Read both sides of a pair at once, where that may be."""
+        if not self.is_shared:
             return super().score(model, **text)
         return shared_score(model, self.accelerator.unwrap_model(model), **text)
 
