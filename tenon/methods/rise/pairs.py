@@ -130,7 +130,7 @@ def build_pairs(
         choice = choose(question, by_question[question.id], recipe.pairs, recipe.seed)
         texts = {one.sample: one.text for one in by_question[question.id]}
         attempts = sorted(edits_of[question.id], key=lambda one: (one.sample, one.step))
-        of_chosen = [one for one in attempts if choice.outcome == USED and one.sample == choice.chosen]
+        of_chosen = [one for one in attempts if one.sample == choice.chosen]
         kept = [one for one in of_chosen if one.outcome == KEPT]
         random = Random(derive(recipe.seed, "pairs", question.id))
         places = sorted(random.sample(range(len(kept)), min(recipe.pairs.edited, len(kept))))

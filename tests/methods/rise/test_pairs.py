@@ -244,6 +244,15 @@ def test_7_15_the_order_of_rows_changes_nothing(
     assert built((questions, *shuffled, recipe)) == first
 
 
+def test_7_15_the_order_of_edits_changes_no_draw() -> None:
+    edits = [edit(step) for step in range(1, 9)]
+    for seed in range(5):
+        one, other = (
+            build_pairs([QUESTION], BOTH, rows, replace(recipe(), seed=seed)) for rows in (edits, edits[::-1])
+        )
+        assert one == other
+
+
 def test_7_15_another_question_in_the_file_changes_no_draw() -> None:
     solutions = [solution(sample, sample < 3) for sample in range(5)]
     edits = [edit(step, sample=sample) for sample in range(3) for step in (1, 2, 3)]
