@@ -203,7 +203,8 @@ def check_shareable(model: Any, longest: int) -> None:
         model.train(was_training)
     found, expected = row.flatten(0, 1)[packing.scored][packing.source], whole[packing.is_target]
     off = float((found - expected).abs().max())
-    if not off <= 8 * torch.finfo(model.dtype).eps * float(expected.abs().max().clamp(min=1)):
+    rounding = min(64 * torch.finfo(model.dtype).eps, 0.03)  # of bfloat16's 8 bits, through all layers
+    if not off <= rounding * float(expected.abs().max().clamp(min=1)):
         _refuse(model, f"its logits are off by {off:.2g}")
 
 
