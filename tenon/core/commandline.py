@@ -76,21 +76,24 @@ def given(*, shortened: bool = False) -> str:
     return shlex.join(kept)
 
 
-def settings_help(default: Any, presets: Collection[str] = ()) -> str:
+def settings_help(default: Any, presets: Collection[str] = (), *parts: str) -> str:
     """List every option of a config for the end of a command's --help: name, value unless set, and its text.
 
     Args:
         default: A config; those inside it are listed with their name before a dot.
         presets: Names that --preset takes.
+        parts: List only these of its fields; none: all.
     """
     head = [f"Presets: {', '.join(presets)}."] if presets else []
-    return "\n\n".join([*head, "To --set, with what they are otherwise:", *_settings(default, "")])
+    return "\n\n".join([*head, "To --set, with what they are otherwise:", *_settings(default, "", parts)])
 
 
-def _settings(config: Any, prefix: str) -> Iterator[str]:
+def _settings(config: Any, prefix: str, parts: Collection[str] = ()) -> Iterator[str]:
     cls: Any = type(config)
     texts = field_docs(cls)
     for one in dataclasses.fields(config):
+        if parts and one.name not in parts:
+            continue
         value, name = getattr(config, one.name), f"{prefix}{one.name}"
         if dataclasses.is_dataclass(value):
             yield from _settings(value, f"{name}.")

@@ -337,7 +337,9 @@ class Contender:
     def recipe(self, recipe: Recipe) -> Recipe:
         """Give the recipe of this contender; all else is that of `recipe`."""
         pairs = replace(recipe.pairs, full=self.full, edited=recipe.pairs.edited if self.edited else 0)
-        edit = replace(recipe.edit, editor=self.editor or recipe.edit.editor)
+        edit = recipe.edit
+        if self.editor is not None:  # what it changes by chance is not asked whether it is an error
+            edit = replace(edit, editor=self.editor, filters=replace(edit.filters, verify=False))
         return replace(recipe, pairs=pairs, edit=edit, rise=replace(recipe.rise, **self.rise))
 
 

@@ -1,0 +1,287 @@
+"""`tenon rise sample`, `edit` and `pairs`: from questions to preference pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Preset, Seed, Sets, emit, given, with_seed
+
+if TYPE_CHECKING:
+    from tenon.core.chat import Writer
+    from tenon.core.run import Run
+    from tenon.methods.rise.config import Recipe
+    from tenon.methods.rise.rows import Question
+    from tenon.tasks.math import Problem
+
+RECIPE = "recipe.json"
+
+__all__ = [
+    "RECIPE",
+    "BaseUrl",
+    "BatchSize",
+    "Count",
+    "Questions",
+    "Server",
+    "edit_command",
+    "keep_recipe",
+    "known_recipes",
+    "pairs_command",
+    "portion",
+    "recipe_of",
+    "sample_command",
+    "the_questions",
+    "the_writer",
+]
+
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(help="Ask an OpenAI-compatible server (vLLM among them) here; the key comes from OPENAI_API_KEY."),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Requests answered together by a model in this process.")]
+Server = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--server",
+        metavar="KEY=VALUE",
+        help="How a server is asked: concurrency, requests_per_minute, timeout_s, retries; prefill=text with "
+        "tokenizer=NAME where it cannot continue a message; price_prompt and price_completion.",
+    ),
+]
+Questions = Annotated[
+    Path | None,
+    typer.Option("--questions", help="JSON lines with prompt (or question) and answer: GSM8K's own files, or yours."),
+]
+Count = Annotated[int | None, typer.Option("--count", min=1, help="Take so many questions only.")]
+
+
+def recipe_of(
+    preset: str | None,
+    config: Path | None,
+    sets: Sequence[str] | None,
+    seed: int | None,
+    *,
+    model: str | None = None,
+    before: Path | None = None,
+) -> Recipe:
+    """Give the recipe that a command was told.
+
+    Args:
+        preset: Where it begins; None: with that of the stage before, or with `nano` for a nano model, or `paper`.
+        config: A file laid over that.
+        sets: Options laid over both.
+        seed: `--seed`.
+        model: What is worked on.
+        before: Folder of the stage before, which has kept its recipe.
+    """
+    from tenon.core.config import load
+    from tenon.methods.rise.config import Recipe
+
+    presets, start = known_recipes(model, before)
+    return load(Recipe, presets=presets, preset=preset or start, file=config, sets=with_seed(sets, seed))
+
+
+def known_recipes(model: str | None, before: Path | None) -> tuple[dict[str, Recipe], str]:
+    """Give the presets, with what the stage before has kept among them, and the name of the one to begin with."""
+    from tenon.core.config import from_dict
+    from tenon.core.files import read_json
+    from tenon.core.models.loading import is_nano
+    from tenon.methods.rise.config import PRESETS, Recipe
+
+    if before is not None and (before / RECIPE).is_file():
+        name = f"the one kept in {before / RECIPE}"
+        return {**PRESETS, name: from_dict(Recipe, read_json(before / RECIPE))}, name
+    return dict(PRESETS), "nano" if model is not None and is_nano(model) else "paper"
+
+
+def keep_recipe(run: Run, recipe: Recipe) -> None:
+    """Keep the recipe for the stages that follow."""
+    from tenon.core.config import to_dict
+
+    run.save_json(RECIPE.removesuffix(".json"), to_dict(recipe))
+
+
+def portion(recipe: Recipe, *names: str) -> dict[str, Any]:
+    """Give the parts of a recipe that a stage depends on: what its run is told apart by."""
+    from tenon.core.config import identity
+
+    everything = identity(recipe)
+    return {name: everything[name] for name in names}
+
+
+def the_questions(
+    file: Path | None, count: int | None, seed: int, split: Any = "train", *, max_steps: int = 4
+) -> tuple[list[Question], list[Problem], str]:
+    """Read questions, or generate word problems, whose true solutions are known; and what tells them apart."""
+    import hashlib
+
+    from tenon.methods.rise.evaluate import questions_of, word_problems
+    from tenon.methods.rise.rows import read_questions
+
+    if file is None:
+        problems = word_problems(seed, split, count or 200, max_steps=max_steps)
+        return questions_of(problems), problems, f"word problems, {split}, {len(problems)} of seed {seed}"
+    questions = read_questions(file)[:count]
+    digest = hashlib.sha256(repr(questions).encode()).hexdigest()
+    return questions, [], digest
+
+
+def the_writer(
+    model: str, base_url: str | None, server: Sequence[str] | None, *, batch_size: int, device: str, dtype: str
+) -> Writer:
+    """Give a model of this machine, or one behind a server."""
+    from tenon.core.errors import ConfigError
+
+    if base_url is None:
+        if server:
+            raise ConfigError("--server says how a server is asked, and no --base-url names one; give it, too.")
+        from tenon.core.chat.local import LocalWriter
+
+        return LocalWriter(model, batch_size=batch_size, device=device, dtype=dtype)
+    from tenon.core.chat.config import ServerConfig
+    from tenon.core.chat.server import ServerWriter
+    from tenon.core.config import load
+
+    return ServerWriter(load(ServerConfig, sets=[f"base_url={base_url}", f"model={model}", *(server or ())]))
+
+
+def sample_command(
+    model: Annotated[str, typer.Argument(help="Hub id, folder, nano name, or a server's name for the model.")],
+    questions: Questions = None,
+    count: Count = None,
+    base_url: BaseUrl = None,
+    server: Server = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    dtype: DType = "auto",
+    out: Out = Path("runs/rise-sample"),
+    as_json: Json = False,
+) -> None:
+    """Let a model solve every question several times, and grade its answers: samples.jsonl.
+
+    Without --questions, generated word problems are asked. The preset is `nano` for a nano model, otherwise `paper`.
+
+    Example: tenon rise sample nano-lm --count 200
+    Example: tenon rise sample Qwen/Qwen2-7B-Instruct --questions train.jsonl --base-url http://gpu:8000/v1
+    """
+    from tenon.core.run import Run
+    from tenon.methods.rise.sample import sample_solutions
+    from tenon.methods.rise.show import show_solutions
+
+    recipe = recipe_of(preset, config, sets, seed, model=model)
+    asked, _, digest = the_questions(questions, count, recipe.seed)
+    writer = the_writer(model, base_url, server, batch_size=batch_size, device=device, dtype=dtype)
+    identity = {**writer.identity(), "questions": digest}
+    settings = portion(recipe, "prompt", "sample")
+    with Run.open(out, config=settings, command=given(), seed=recipe.seed, identity=identity) as run:
+        keep_recipe(run, recipe)
+        for one in asked:
+            run.append("questions", {"key": one.id, **vars(one)})
+        found = sample_solutions(run, asked, writer, recipe)
+        figures = show_solutions(run, found)
+        page = run.report("RISE: sampled solutions")
+    told = f"{figures['right']:.1%} of {figures['solutions']:,} solutions are right; {figures['with both']:,} of "
+    told += f"{figures['questions']:,} questions have right and wrong ones.\nNext: tenon rise edit {out}\n"
+    emit({"folder": str(out), **figures}, as_json=as_json, text=f"{told}The page is {page}")
+
+
+def edit_command(
+    samples: Annotated[Path, typer.Argument(help="Folder of `tenon rise sample`.")],
+    model: Annotated[str | None, typer.Option(help="Who edits, with editor=llm: in the paper the same model.")] = None,
+    base_url: BaseUrl = None,
+    server: Server = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    dtype: DType = "auto",
+    out: Out = Path("runs/rise-edit"),
+    as_json: Json = False,
+) -> None:
+    """Inject one subtle error into every step of a right solution: edits.jsonl, with why an edit was dropped.
+
+    Settings are those of the samples unless --preset names others.
+
+    Example: tenon rise edit runs/rise-sample
+    Example: tenon rise edit runs/rise-sample --model Qwen/Qwen2-7B-Instruct --base-url http://gpu:8000/v1
+    """
+    from tenon.core.errors import ConfigError
+    from tenon.core.run import Run
+    from tenon.methods.rise.edit import inject_errors
+    from tenon.methods.rise.rows import read_questions, read_solutions
+    from tenon.methods.rise.show import show_edits
+
+    recipe = recipe_of(preset, config, sets, seed, before=samples)
+    asked, solutions = read_questions(samples / "questions.jsonl"), read_solutions(samples / "samples.jsonl")
+    writer = None
+    if recipe.edit.editor == "llm":
+        if model is None:
+            raise ConfigError(
+                "edit.editor is 'llm' and no --model is given; name the model that edits (in the paper the one that "
+                "was sampled), or --set edit.editor=rules."
+            )
+        writer = the_writer(model, base_url, server, batch_size=batch_size, device=device, dtype=dtype)
+    identity = {**(writer.identity() if writer else {}), "samples": _digest(samples, "questions", "samples")}
+    settings = portion(recipe, "prompt", "edit", "pairs")
+    with Run.open(out, config=settings, command=given(), seed=recipe.seed, identity=identity) as run:
+        keep_recipe(run, recipe)
+        edits = inject_errors(run, asked, solutions, recipe, writer=writer)
+        figures = show_edits(run, edits)
+        page = run.report("RISE: injected errors")
+    told = f"{figures['kept']:,} of {figures['attempts']:,} edits are kept.\nNext: tenon rise pairs {samples} {out}\n"
+    emit({"folder": str(out), **figures}, as_json=as_json, text=f"{told}The page is {page}")
+
+
+def pairs_command(
+    samples: Annotated[Path, typer.Argument(help="Folder of `tenon rise sample`.")],
+    edits: Annotated[Path, typer.Argument(help="Folder of `tenon rise edit`.")],
+    preset: Preset = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    out: Out = Path("runs/rise-pairs"),
+    as_json: Json = False,
+) -> None:
+    """Choose the pairs to learn from: one of whole solutions and N of edited steps per question: pairs.jsonl.
+
+    Settings are those of the edits unless --preset names others.
+
+    Example: tenon rise pairs runs/rise-sample runs/rise-edit --set pairs.edited=3
+    """
+    from tenon.core.run import Run
+    from tenon.methods.rise.pairs import build_pairs
+    from tenon.methods.rise.rows import read_edits, read_questions, read_solutions
+    from tenon.methods.rise.show import show_pairs
+
+    recipe = recipe_of(preset, config, sets, seed, before=edits)
+    asked, solutions = read_questions(samples / "questions.jsonl"), read_solutions(samples / "samples.jsonl")
+    built = build_pairs(asked, solutions, read_edits(edits / "edits.jsonl"), recipe)
+    identity = {"samples": _digest(samples, "questions", "samples"), "edits": _digest(edits, "edits")}
+    with Run.open(out, config=portion(recipe, "pairs"), command=given(), seed=recipe.seed, identity=identity) as run:
+        keep_recipe(run, recipe)
+        for pair in built.rows:
+            run.append("pairs", pair.row())
+        show_pairs(run, built.rows, built.counts)
+        page = run.report("RISE: preference pairs")
+    file = out / "pairs.jsonl"
+    told = f"{len(built.rows):,} pairs are in {file}\nNext: tenon rise train MODEL {file}\nThe page is {page}"
+    emit({"file": str(file), "pairs": len(built.rows), **built.counts}, as_json=as_json, text=told)
+
+
+def _digest(folder: Path, *names: str) -> str:
+    """Hash files of a stage before this one."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update((folder / f"{name}.jsonl").read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,164 @@
+"""What RISE looks like: pairs with their edits in colour, faults before and after, margins, training."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tenon.core.report import Excerpt, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tenon.core.report import Mark
+    from tenon.methods.rise.rows import Pair
+
+__all__ = ["draw_contenders", "draw_faults", "draw_margins", "draw_training", "edited_words", "excerpt"]
+
+_WORDS = re.compile(r"\d+(?:[.,]\d+)*|\w+|\s+|.", re.DOTALL)
+
+MARKS = "osv^Dx*"
+"""What tells lines apart where they lie on each other."""
+
+
+def edited_words(chosen: str, rejected: str) -> list[tuple[str, Mark]]:
+    """Give both texts as one: what they share, what the first has alone, what the second has instead.
+
+    >>> edited_words("3 + 4 = 7.", "3 + 4 = 8.")
+    [('3 + 4 = ', 'plain'), ('7', 'removed'), ('8', 'added'), ('.', 'plain')]
+    """
+    first, second = _WORDS.findall(chosen), _WORDS.findall(rejected)
+    parts: list[tuple[str, Mark]] = []
+    for action, a, b, c, d in difflib.SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
+        if action == "equal":
+            parts.append(("".join(first[a:b]), "plain"))
+        else:
+            went, came = "".join(first[a:b]), "".join(second[c:d])
+            parts += [(text, mark) for text, mark in ((went, "removed"), (came, "added")) if text]  # type: ignore[misc]  # mypy widens the literals
+    return parts
+
+
+def excerpt(pair: Pair) -> Excerpt:
+    """Show a pair: its question and first steps, then the step as it was and as it was made."""
+    kind = "whole solutions" if pair.pair_kind == "full" else f"{pair.edit_type}, step {pair.step}"
+    ahead: list[tuple[str, Mark]] = [(f"{pair.prompt}\n", "soft")]
+    if pair.pair_kind == "full":
+        return Excerpt(kind, (*ahead, (pair.chosen, "removed"), ("\n", "soft"), (pair.rejected, "added")))
+    distance = "" if pair.edit_distance is None else f", distance {pair.edit_distance}"
+    return Excerpt(
+        kind + distance,
+        (*ahead, (pair.initial_reason_steps, "soft"), *edited_words(pair.chosen, pair.rejected)),
+    )
+
+
+def draw_faults(rates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Draw how often a solution goes wrong first in which way, one bar per model.
+
+    Args:
+        rates: Per model the rows `faults` of `evaluate.figures`, or of a comparison, with `fault`, `rate`, `low`,
+            `high`.
+    """
+    from matplotlib.figure import Figure
+
+    kinds = [row["fault"] for row in next(iter(rates.values()))]
+    with style():
+        figure = Figure()
+        axes, width = figure.add_subplot(), 0.8 / len(rates)
+        for place, (name, rows) in enumerate(rates.items()):
+            heights = [100 * row["rate"] for row in rows]
+            bars = None
+            if all(row["low"] is not None for row in rows):
+                bars = [
+                    [max(0.0, height - 100 * row["low"]) for height, row in zip(heights, rows, strict=True)],
+                    [max(0.0, 100 * row["high"] - height) for height, row in zip(heights, rows, strict=True)],
+                ]
+            at = [index + (place - (len(rates) - 1) / 2) * width for index in range(len(kinds))]
+            axes.bar(at, heights, width, yerr=bars, capsize=2, label=name, error_kw={"linewidth": 0.8})
+        axes.set_xticks(range(len(kinds)), kinds)
+        axes.set(ylabel="of all solutions [%]", ylim=(0, None))
+        axes.legend(fontsize=9, ncols=2)
+        return figure
+
+
+def draw_contenders(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw accuracy by the number of steps, one line per contender.
+
+    Args:
+        rows: With `contender`, `steps` (a number, or `all`, which is left out), `accuracy`, `low` and `high` [share].
+    """
+    from matplotlib.figure import Figure
+
+    numbered = [row for row in rows if row["steps"] != "all"]
+    names = list(dict.fromkeys(row["contender"] for row in numbered))
+    with style():
+        figure = Figure()
+        axes = figure.add_subplot()
+        for place, name in enumerate(names):
+            mine = [row for row in numbered if row["contender"] == name]
+            at = [row["steps"] + 0.06 * (place - (len(names) - 1) / 2) for row in mine]  # side by side
+            heights = [100 * row["accuracy"] for row in mine]
+            bars = None
+            if all(row["low"] is not None for row in mine):
+                bars = [
+                    [height - 100 * row["low"] for height, row in zip(heights, mine, strict=True)],
+                    [100 * row["high"] - height for height, row in zip(heights, mine, strict=True)],
+                ]
+            axes.errorbar(at, heights, bars, marker=MARKS[place % len(MARKS)], capsize=2, alpha=0.9, label=name)
+        axes.set_xticks(sorted({row["steps"] for row in numbered}))
+        axes.set(xlabel="steps of the true solution", ylabel="solved [%]", ylim=(0, None))
+        axes.legend(fontsize=9, ncols=2)
+        return figure
+
+
+def draw_training(lines: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw loss and reward margins over the steps.
+
+    Args:
+        lines: Of the metrics: `step`, `loss`, and `margins/full` and `margins/edit` where there are such pairs.
+    """
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure(figsize=(7.0, 3.2))
+        left, right = figure.subplots(1, 2)
+        told = [line for line in lines if line.get("loss") is not None]
+        left.plot([line["step"] for line in told], [line["loss"] for line in told])
+        left.set(xlabel="step", ylabel="loss")
+        for name in ("rewards/margins", "margins/full", "margins/edit"):
+            points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
+            if points:
+                right.plot(*zip(*points, strict=True), label=name.replace("rewards/margins", "all pairs"))
+        right.set(xlabel="step", ylabel="reward margin")
+        if right.get_lines():
+            right.legend(fontsize=9)
+        return figure
+
+
+def draw_margins(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw how much likelier the true step is than the edited one, by kind of error.
+
+    Args:
+        rows: With `contender`, `kind`, `margin`, `low` and `high` [nats]; the last two may be none.
+    """
+    from matplotlib.figure import Figure
+
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+    names = list(dict.fromkeys(row["contender"] for row in rows))
+    with style():
+        figure = Figure()
+        axes = figure.add_subplot()
+        for place, name in enumerate(names):
+            mine = [row for row in rows if row["contender"] == name]
+            at = [kinds.index(row["kind"]) + 0.09 * (place - (len(names) - 1) / 2) for row in mine]
+            ends = [(row["margin"] if row["low"] is None else row["low"], row["margin"]) for row in mine]
+            tops = [(row["margin"], row["margin"] if row["high"] is None else row["high"]) for row in mine]
+            bars = [[high - low for low, high in ends], [high - low for low, high in tops]]
+            heights = [row["margin"] for row in mine]
+            axes.errorbar(at, heights, bars, marker=MARKS[place % len(MARKS)], linestyle="", capsize=2, label=name)
+        axes.set_xticks(range(len(kinds)), kinds)
+        axes.axhline(0, linewidth=0.8, color="#62625d")
+        axes.set(ylabel="margin [nats]")
+        axes.legend(fontsize=9, ncols=2)
+        return figure

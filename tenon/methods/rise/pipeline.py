@@ -1,0 +1,82 @@
+"""All of RISE in one run: sample, edit, pair, train, and measure before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tenon.core.chat.local import LocalWriter
+from tenon.core.models.loading import load_tokenizer
+from tenon.core.ranks import is_main
+from tenon.methods.rise.config import EvalConfig
+from tenon.methods.rise.edit import inject_errors
+from tenon.methods.rise.evaluate import evaluate, figures
+from tenon.methods.rise.pairs import build_pairs
+from tenon.methods.rise.sample import sample_solutions
+from tenon.methods.rise.show import show_answers, show_edits, show_pairs, show_solutions, show_training
+from tenon.methods.rise.trainer import train_on_pairs
+
+if TYPE_CHECKING:
+    from tenon.core.chat import Writer
+    from tenon.core.run import Run
+    from tenon.methods.rise.config import Recipe
+    from tenon.methods.rise.rows import Question
+    from tenon.tasks.math import Problem
+
+__all__ = ["run_recipe"]
+
+
+def run_recipe(
+    run: Run,
+    model: str,
+    writer: Writer,
+    questions: Sequence[Question],
+    recipe: Recipe,
+    *,
+    unseen: Sequence[Question] = (),
+    problems: Sequence[Problem] = (),
+    batch_size: int = 16,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Go through all stages, each where it stopped, and show what came out on the run's page.
+
+    Args:
+        run: Holds the rows of every stage, the trained `model`, and the page.
+        model: What is trained, by the names of `load_model`.
+        writer: Samples solutions and edits them: the same model, here or on a server.
+        questions: With gold answers.
+        recipe: All settings.
+        unseen: Questions to measure on, before and after; none: nothing is measured.
+        problems: True solutions of those that have one, so that faults can be named.
+        batch_size: Questions answered together when the trained model is measured.
+        device: Where it is measured.
+
+    Returns:
+        `sampling`, `editing`, `pairs`, `training`, and `accuracy` before and after.
+
+    Raises:
+        DataError: A stage has nothing to give to the next; the message says what to change.
+    """
+    solutions = sample_solutions(run, questions, writer, recipe)
+    facts: dict[str, Any] = {"sampling": show_solutions(run, solutions)}
+    edits = inject_errors(run, questions, solutions, recipe, writer=writer)
+    facts["editing"] = show_edits(run, edits)
+    built = build_pairs(questions, solutions, edits, recipe)
+    for pair in built.rows:
+        run.append("pairs", pair.row())
+    show_pairs(run, built.rows, built.counts)
+    facts["pairs"] = len(built.rows)
+    counted = {}
+    asked = EvalConfig(prompt=recipe.prompt, max_tokens=recipe.sample.max_tokens)
+    if unseen and is_main():
+        counted["before"] = figures(evaluate(run, writer, unseen, asked, problems=problems, name="before"))
+    facts["training"] = train_on_pairs(run, model, built.rows, recipe)
+    show_training(run, facts["training"])
+    if unseen and is_main():
+        trained = LocalWriter(
+            str(run.path / "model"), load_tokenizer(run.path / "model"), batch_size=batch_size, device=device
+        )
+        counted["after"] = figures(evaluate(run, trained, unseen, asked, problems=problems, name="after"))
+        show_answers(run, counted)
+        facts["accuracy"] = {name: found["accuracy"][-1]["accuracy"] for name, found in counted.items()}
+    return facts
