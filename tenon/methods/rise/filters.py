@@ -178,6 +178,11 @@ class Filters:
     tokenize: Tokenize | None = None
     """Gives the tokens of the distance; None counts characters."""
 
+    def is_near(self, step: str, offset: int, window: str, edited: str) -> bool:
+        """Say whether the distance filter lets an edited window pass, for editors that look before they choose."""
+        rejected, _ = unbox(_spliced(step, offset, window, edited))
+        return is_within(*edit_distance(step, rejected, self.tokenize), self.config)
+
     def judge(
         self, *, question: str, gold: str, step: str, offset: int, window: str, edited: str | None, is_last: bool
     ) -> Verdict:
@@ -200,7 +205,7 @@ class Filters:
             return Verdict("empty edit")
         if self.config.phrases and announces_error(question, edited):
             return Verdict("announces the error")
-        whole = step[:offset] + edited + step[offset + len(window) :]
+        whole = _spliced(step, offset, window, edited)
         rejected, unbalanced = unbox(whole)
         if unbalanced:
             return Verdict("unbalanced box")
@@ -216,3 +221,7 @@ class Filters:
             if is_last and graded(self.grade, gold, whole).correct:
                 return Verdict("answer still right", rejected, distance)
         return Verdict(KEPT, rejected, distance)
+
+
+def _spliced(step: str, offset: int, window: str, edited: str) -> str:
+    return step[:offset] + edited + step[offset + len(window) :]

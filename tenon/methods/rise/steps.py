@@ -41,8 +41,8 @@ class Step:
 def split(text: str, config: PromptConfig) -> list[Step]:
     r"""Give the steps of a solution, by the places of their openings.
 
-    What stands before the first opening belongs to every prefix; a step that lies in the prefill, which the model did
-    not write, is left out. A text without an opening has no steps.
+    What stands before the first opening belongs to every prefix; words that lie in the prefill, which the model did
+    not write, are no step. A text without an opening has no steps.
 
     Paper vs. code: the released code searches a step's opening once more, as text, and cuts wrongly where it repeats.
 
@@ -52,9 +52,8 @@ def split(text: str, config: PromptConfig) -> list[Step]:
     opening = re.compile(config.pattern) if config.splitter == "pattern" else OPENINGS[config.splitter]
     found = [match.span() for match in opening.finditer(text)]
     given = len(config.prefill) if text.startswith(config.prefill) else 0
-    spans = [
-        (start, end) for (_, start), (end, _) in pairwise([*found, (len(text), len(text))]) if end > given or not given
-    ]
+    spans = [(start, end) for (_, start), (end, _) in pairwise([*found, (len(text), len(text))])]
+    spans = [(start, end) for start, end in spans if end > given or not text[start:end].strip()]
     return [
         Step(number, text[:start], text[start:end], text[end:], is_last=number == len(spans))
         for number, (start, end) in enumerate(spans, start=1)
