@@ -18,7 +18,11 @@ def _how(default: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
-    """An OpenAI-compatible server: vLLM, `transformers serve`, a hosted one."""
+    """An OpenAI-compatible server: vLLM, `transformers serve`, a hosted one.
+
+    `transformers serve` has two ways of its own. It draws tokens, whatever the temperature, only if the checkpoint says
+    so, or with `extra = {"generation_config": '{"do_sample": true}'}`. And it takes a prefill only as `text`.
+    """
 
     base_url: str = field(metadata={"identity": False})
     """Address of the server, such as http://localhost:8000/v1."""

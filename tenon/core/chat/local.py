@@ -102,7 +102,7 @@ class LocalWriter:
             BackendError: The device has not enough memory for a batch.
         """
         known = set(known)
-        limit = getattr(self.model.config, "max_position_embeddings", None)
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         prompts = self._tokenised(requests)
         fitting = []
         for place, prompt in enumerate(prompts):

@@ -76,7 +76,7 @@ def test_under_every_fault_nothing_is_lost_and_nothing_is_paid_twice(
         text(1): [Reply({"error": {"message": "oops"}}, 500), Reply({}, 503)],
         text(2): [Reply({"choices": [{"message": {"content": "half of it"}}]}, cut=True)],
         text(3): [Reply(b'{"choices": [{"mess')],
-        text(5): [Reply({}, silent_s=3.0)],
+        text(5): [Reply({}, silent_s=7.0)],
         text(6): [Reply(reset=True), Reply(b"<html>", 502), Reply({"choices": []})],
         text(8): [Reply({"error": {"message": "overloaded"}}, 529)] * 3,
     }
@@ -91,7 +91,7 @@ def test_under_every_fault_nothing_is_lost_and_nothing_is_paid_twice(
     starting = threading.Thread(target=start_late)
     starting.start()
     try:
-        work(tmp_path / "run", f"http://127.0.0.1:{port}/v1", timeout_s=2.0)
+        work(tmp_path / "run", f"http://127.0.0.1:{port}/v1", timeout_s=6.0)
     finally:
         starting.join()
         proxy.__exit__()
@@ -199,8 +199,24 @@ def test_it_keeps_the_stop_string_and_we_do_not(real_server: str) -> None:
     assert answer.stop_string == "\nAns"  # type: ignore[union-attr]
 
 
-def test_another_model_stops_at_once_and_the_offer_is_told(real_server: str) -> None:
-    with pytest.raises(BackendError, match=r"knows no such model.*'other-model'; it offers: .*nano-lm"):
+def test_it_draws_only_when_told_to(real_server: str) -> None:
+    hot = [
+        Request(key=f"k{n}", messages=requests()[0].messages, sampling=Sampling(temperature=3.0, max_tokens=8))
+        for n in range(3)
+    ]
+
+    def texts(**options: object) -> list[str]:
+        one = writer(real_server, concurrency=1, **options)  # its seed is one for all that is under way
+        return [answer.text for _, answer in sorted(one.write(hot, seed=0))]  # type: ignore[union-attr]
+
+    assert len(set(texts())) == 1
+    drawn = texts(extra={"generation_config": '{"do_sample": true}'})
+    assert len(set(drawn)) == 3
+    assert drawn == texts(extra={"generation_config": '{"do_sample": true}'})
+
+
+def test_another_model_stops_at_once(real_server: str) -> None:
+    with pytest.raises(BackendError, match=r"knows no such model.*'other-model'"):
         list(writer(real_server, model="other-model", concurrency=1).write(requests(), seed=0))
 
 

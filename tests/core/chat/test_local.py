@@ -152,13 +152,13 @@ def test_length_is_told_and_the_models_room_is_kept(model: Any, tokenizer: Any) 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_neither_neighbours_nor_order_nor_batch_size_change_a_text(tokenizer: Any, dtype: torch.dtype) -> None:
-    model, asked = load_model("nano-lm", device="cpu", dtype=dtype), requests(8)
+    model, asked = load_model("nano-lm", device="cpu", dtype=dtype), requests(6, max_tokens=16)
     texts = {
         size: [answer.text for answer in answers(LocalWriter(model, tokenizer, batch_size=size), asked)]
-        for size in (1, 3, 8)
+        for size in (1, 4, 6)
     }
-    assert texts[1] == texts[3] == texts[8]
-    backwards = answers(LocalWriter(model, tokenizer, batch_size=3), asked[::-1])
+    assert texts[1] == texts[4] == texts[6]
+    backwards = answers(LocalWriter(model, tokenizer, batch_size=4), asked[::-1])
     assert [answer.text for answer in backwards] == texts[1][::-1]
 
 
@@ -177,10 +177,10 @@ def test_key_and_seed_change_it(model: Any, tokenizer: Any) -> None:
 def test_the_first_token_follows_the_models_own_distribution(model: Any, tokenizer: Any) -> None:
     from scipy.stats import chisquare
 
-    count = 1500
+    count = 600
     sampling = Sampling(temperature=1.5, top_p=0.9, max_tokens=1)
     asked = [replace(requests(1)[0], key=f"k{n}", prefill="Step 1:", sampling=sampling) for n in range(count)]
-    texts = [answer.text for answer in answers(LocalWriter(model, tokenizer, batch_size=500), asked)]
+    texts = [answer.text for answer in answers(LocalWriter(model, tokenizer, batch_size=200), asked)]
     ids = tokenizer(render(tokenizer, asked[0]), add_special_tokens=False, return_tensors="pt")
     with torch.no_grad():
         weights = (model(**ids).logits[0, -1].float() / 1.5).softmax(-1)
