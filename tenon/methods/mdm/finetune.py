@@ -19,6 +19,7 @@ from tenon.core.errors import ConfigError, DataError, UnsupportedModelError, nee
 from tenon.core.files import read_records
 from tenon.core.models.loading import load_model, load_tokenizer
 from tenon.core.seeds import derive, seed_everything
+from tenon.core.training.adapters import lora_config
 from tenon.core.training.config import training_arguments
 from tenon.core.training.rows import PassRows
 from tenon.methods.mdm.collator import DataCollatorForMaskedDiffusion, by_length, encode_rows
@@ -160,20 +161,18 @@ def add_adapters(model: Any, config: FinetuneConfig) -> Any:
         ConfigError: No layer has such a name.
     """
     peft = need("peft", extra="finetune")
-    targets: Any = list(config.lora_targets)
-    lora = peft.LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        target_modules="all-linear" if targets == ["all-linear"] else targets,
+    lora = lora_config(
+        model,
+        rank=config.lora_rank,
+        alpha=config.lora_alpha,
+        targets=config.lora_targets,
+        may_have_head=True,
         trainable_token_indices=[model.config.mask_token_id],
-        fan_in_fan_out=model.config.backbone.model_type == "gpt2",  # its linear layers are transposed
+        task_type=None,  # peft knows none that looks ahead
     )
-    try:
-        with warnings.catch_warnings():  # of an older name that peft asks transformers for
-            warnings.simplefilter("ignore", FutureWarning)
-            return peft.get_peft_model(model, lora)
-    except ValueError as error:
-        raise ConfigError(f"FinetuneConfig.lora_targets is {', '.join(targets)}: {error}") from error
+    with warnings.catch_warnings():  # of an older name that peft asks transformers for
+        warnings.simplefilter("ignore", FutureWarning)
+        return peft.get_peft_model(model, lora)
 
 
 @dataclass

@@ -288,10 +288,11 @@ def test_adapters_are_measured_against_the_model_without_them(tmp_path: Path) ->
 
 def test_layers_for_adapters_are_checked() -> None:
     model = tiny_model("llama")
-    with pytest.raises(ConfigError, match="'attention', which names no layer; give all-linear, or some of down_proj"):
+    with pytest.raises(ConfigError, match="'attention' names no layer; give all-linear, or some of down_proj"):
         lora_config(model, rank=4, alpha=8, targets=["attention"])
-    with pytest.raises(ConfigError, match="'lm_head', which is the output layer"):
-        lora_config(model, rank=4, alpha=8, targets=["lm_head"])
+    with pytest.raises(ConfigError, match="'lm_head' is the output layer"):
+        lora_config(model, rank=4, alpha=8, targets=["q_proj", "lm_head"])
+    lora_config(model, rank=4, alpha=8, targets=["q_proj", "lm_head"], may_have_head=True)
 
 
 def test_nothing_is_written_outside_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
