@@ -183,6 +183,6 @@ def test_the_prefill_of_the_presets_opens_the_first_step() -> None:
     from tenon.methods.rise.steps import split
 
     for name, recipe in PRESETS.items():
-        (step,) = split(recipe.prompt.prefill + "2 + 3 = 5.", recipe.prompt)
+        (step,) = split(recipe.prompt.prefill.rstrip() + " 2 + 3 = 5.", recipe.prompt)
         assert step.text == " 2 + 3 = 5.", name
         assert json.dumps(recipe.prompt.messages("q"))

@@ -87,7 +87,7 @@ def test_a_step_that_the_model_did_not_write_is_left_out() -> None:
     config = PromptConfig(prefill="Let's think. ", splitter="sentence")
     assert texts("Let's think. It is 3. So 4.", config) == [" It is 3.", " So 4."]
     assert texts("Step 1: 2 + 3 = 5.", PromptConfig(prefill="Let's go.\nStep 1: ")) == [" 2 + 3 = 5."]
-    assert texts("Step 1: \nStep 2: 5", PromptConfig()) == [" ", " 5"]  # the model left it blank
+    assert texts("Step 1: \nStep 2: 5", PromptConfig(prefill="Step 1: ")) == [" ", " 5"]  # the model left it blank
     assert texts("Let's go.\nStep 1: 5", PromptConfig(prefill="Let's go.\nStep 1: ")) == [" 5"]
 
 
