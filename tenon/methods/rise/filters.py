@@ -30,6 +30,7 @@ __all__ = [
     "announces_error",
     "corrects_itself",
     "edit_distance",
+    "is_no_change",
     "is_within",
     "unbox",
 ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tenon.core.errors import DataError
 from tenon.core.seeds import derive
 from tenon.methods.rise.config import PairConfig, PromptConfig, Recipe
-from tenon.methods.rise.filters import KEPT, corrects_itself
+from tenon.methods.rise.filters import KEPT, corrects_itself, is_no_change
 from tenon.methods.rise.rows import Choice, Edit, Pair, Question, Solution
 
 if TYPE_CHECKING:
@@ -131,13 +131,14 @@ def build_pairs(
         texts = {one.sample: one.text for one in by_question[question.id]}
         attempts = sorted(edits_of[question.id], key=lambda one: (one.sample, one.step))
         of_chosen = [one for one in attempts if one.sample == choice.chosen]
-        kept = [one for one in of_chosen if one.outcome == KEPT]
+        outcomes = [_outcome(one) for one in of_chosen]
+        kept = [one for one, outcome in zip(of_chosen, outcomes, strict=True) if outcome == KEPT]
         random = Random(derive(recipe.seed, "pairs", question.id))
         places = sorted(random.sample(range(len(kept)), min(recipe.pairs.edited, len(kept))))
         new = [_edited(question, kept[place]) for place in places]
         kinds["edit"] += len(new)
         tried.update({PAIRED: len(new), NOT_DRAWN: len(kept) - len(new), OTHER: len(attempts) - len(of_chosen)})
-        tried.update(one.outcome for one in of_chosen if one.outcome != KEPT)
+        tried.update(outcome for outcome in outcomes if outcome != KEPT)
         if choice.outcome == USED:
             kinds["edits missing"] += recipe.pairs.edited - len(new)
             if recipe.pairs.full and choice.rejected is not None:
@@ -149,6 +150,12 @@ def build_pairs(
     if not pairs:
         raise DataError(_nothing(counts))
     return Pairs(tuple(pairs), counts)
+
+
+def _outcome(edit: Edit) -> str:
+    """Give an edit's outcome, and look once more: edits of elsewhere may change nothing, and would teach nothing."""
+    is_same = edit.outcome == KEPT and is_no_change(edit.chosen, edit.rejected or "")
+    return "no change" if is_same else edit.outcome
 
 
 def _full(question: Question, choice: Choice, texts: Mapping[int, str]) -> Pair:

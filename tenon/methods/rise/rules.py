@@ -31,6 +31,7 @@ CANNOT = (
 it changes is as true as before, e.g. the terms of a sum exchanged; or the filters allow no such distance."""
 
 _NUMBER = re.compile(r"(?<![\w.])(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?!\w)")
+_MARKER = re.compile(r"\bStep \d+:")
 _PIECE = re.compile(r"\d+|[^\W\d_]+|[^\w\s]")
 _NAME = re.compile(
     r"\b(?!(?:A|After|All|An|And|Answer|Are|As|At|Because|Before|But|By|Does|Each|Every|Find|For|From|Given|He|Her|Hence"
@@ -143,9 +144,9 @@ def _errors(shown: Shown, kind: ErrorKind, true: list[Equation], random: Random)
                 for new in _shuffled({*slips(token.text), *near}, random):
                     yield _carried_on(shown.window, token, new) if token in results else [_replaced(token, new)]
         case "wrong_sub":
-            known = _NUMBER.findall(f"{shown.question}\n{shown.prefix}\n{shown.window}")
+            known = _known_numbers(shown, shown.window)
             for token in operands:
-                for new in (*_shuffled(set(known), random), *_shuffled(slips(token.text), random)):
+                for new in (*_shuffled(known, random), *_shuffled(slips(token.text), random)):
                     yield [_replaced(token, new)]
         case "symbol":
             for token in _shuffled([token for side in calculations for token in side.operators], random):
@@ -161,6 +162,11 @@ def _errors(shown: Shown, kind: ErrorKind, true: list[Equation], random: Random)
             pairs = [pair for side in calculations for pair in combinations(side.numbers, 2)]
             for one, other in _shuffled(pairs, random):
                 yield [_replaced(one, other.text), _replaced(other, one.text)]
+
+
+def _known_numbers(shown: Shown, window: str = "") -> set[str]:
+    """Give the numbers of the question and of the solution so far; those that count its steps are none."""
+    return set(_NUMBER.findall(f"{shown.question}\n{_MARKER.sub('', shown.prefix)}\n{window}"))
 
 
 def _replaced(token: Token, new: str) -> Change:
@@ -234,9 +240,9 @@ def _without_a_term(side: Side) -> list[Change]:
 def _other_numbers(
     shown: Shown, numbers: list[re.Match[str]], kind: ErrorKind, random: Random
 ) -> Iterator[list[Change]]:
-    known = _NUMBER.findall(f"{shown.question}\n{shown.prefix}") if kind == "wrong_sub" else []
+    known = _known_numbers(shown) if kind == "wrong_sub" else set()
     for match in _shuffled(numbers, random):
-        for new in (*_shuffled(set(known), random), *_shuffled(slips(match[0]), random)):
+        for new in (*_shuffled(known, random), *_shuffled(slips(match[0]), random)):
             yield [(match.start(), match.end(), new)]
 
 

@@ -156,6 +156,13 @@ def test_without_a_wrong_solution_there_are_edited_pairs_if_wanted() -> None:
     assert [pair.pair_kind for pair in made.rows] == ["edit"]
 
 
+def test_7_04_an_edit_that_changes_nothing_is_no_pair_whoever_kept_it() -> None:
+    same = replace(edit(2), rejected=r"\boxed{a2} ")
+    made = build_pairs([QUESTION], BOTH, [edit(1), same], recipe(edited=2))
+    assert [pair.step for pair in made.rows] == [None, 1]
+    assert made.counts["edits"] == {"no change": 1, "paired": 1}
+
+
 def test_pairs_survive_their_file(tmp_path: Path) -> None:
     made = build_pairs([QUESTION], BOTH, [edit(1), edit(2, "no change")], recipe())
     with Run.open(tmp_path / "run", config={}) as run:

@@ -122,7 +122,7 @@ def test_every_error_that_fits_a_generated_problem_is_found() -> None:
     ],
 )
 def test_errors_by_hand(kind: ErrorKind, window: str, expected: set[str]) -> None:
-    shown = Shown(window, question="He has 8.")
+    shown = Shown(window, question="He has 8.", prefix="Step 3: So.\nStep 4:")  # 3 and 4 count steps
     assert {edit_by_rules(shown, kind, Random(seed)).text for seed in range(100)} == expected
 
 
