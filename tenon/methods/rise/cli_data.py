@@ -11,7 +11,6 @@ import typer
 from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Preset, Seed, Sets, emit, given, with_seed
 
 if TYPE_CHECKING:
-    from tenon.core.chat import Writer
     from tenon.core.run import Run
     from tenon.methods.rise.config import Recipe
     from tenon.methods.rise.rows import Question
@@ -34,7 +33,6 @@ __all__ = [
     "recipe_of",
     "sample_command",
     "the_questions",
-    "the_writer",
 ]
 
 BaseUrl = Annotated[
@@ -129,25 +127,6 @@ def the_questions(
     return questions, [], digest
 
 
-def the_writer(
-    model: str, base_url: str | None, server: Sequence[str] | None, *, batch_size: int, device: str, dtype: str
-) -> Writer:
-    """Give a model of this machine, or one behind a server."""
-    from tenon.core.errors import ConfigError
-
-    if base_url is None:
-        if server:
-            raise ConfigError("--server says how a server is asked, and no --base-url names one; give it, too.")
-        from tenon.core.chat.local import LocalWriter
-
-        return LocalWriter(model, batch_size=batch_size, device=device, dtype=dtype)
-    from tenon.core.chat.config import ServerConfig
-    from tenon.core.chat.server import ServerWriter
-    from tenon.core.config import load
-
-    return ServerWriter(load(ServerConfig, sets=[f"base_url={base_url}", f"model={model}", *(server or ())]))
-
-
 def sample_command(
     model: Annotated[str, typer.Argument(help="Hub id, folder, nano name, or a server's name for the model.")],
     questions: Questions = None,
@@ -171,13 +150,16 @@ def sample_command(
     Example: tenon rise sample nano-lm --count 200
     Example: tenon rise sample Qwen/Qwen2-7B-Instruct --questions train.jsonl --base-url http://gpu:8000/v1
     """
+    from tenon.core.chat import writer_for
     from tenon.core.run import Run
     from tenon.methods.rise.sample import sample_solutions
     from tenon.methods.rise.show import show_solutions
 
     recipe = recipe_of(preset, config, sets, seed, model=model)
     asked, _, digest = the_questions(questions, count, recipe.seed)
-    writer = the_writer(model, base_url, server, batch_size=batch_size, device=device, dtype=dtype)
+    writer = writer_for(
+        model, base_url=base_url, server=server or (), batch_size=batch_size, device=device, dtype=dtype
+    )
     identity = {**writer.identity(), "questions": digest}
     settings = portion(recipe, "prompt", "sample")
     with Run.open(out, config=settings, command=given(), seed=recipe.seed, identity=identity) as run:
@@ -214,6 +196,7 @@ def edit_command(
     Example: tenon rise edit runs/rise-sample
     Example: tenon rise edit runs/rise-sample --model Qwen/Qwen2-7B-Instruct --base-url http://gpu:8000/v1
     """
+    from tenon.core.chat import writer_for
     from tenon.core.errors import ConfigError
     from tenon.core.run import Run
     from tenon.methods.rise.edit import inject_errors
@@ -229,7 +212,9 @@ def edit_command(
                 "edit.editor is 'llm' and no --model is given; name the model that edits (in the paper the one that "
                 "was sampled), or --set edit.editor=rules."
             )
-        writer = the_writer(model, base_url, server, batch_size=batch_size, device=device, dtype=dtype)
+        writer = writer_for(
+            model, base_url=base_url, server=server or (), batch_size=batch_size, device=device, dtype=dtype
+        )
     identity = {**(writer.identity() if writer else {}), "samples": _digest(samples, "questions", "samples")}
     settings = portion(recipe, "prompt", "edit", "pairs")
     with Run.open(out, config=settings, command=given(), seed=recipe.seed, identity=identity) as run:

@@ -19,7 +19,6 @@ from tenon.methods.rise.cli_data import (
     portion,
     recipe_of,
     the_questions,
-    the_writer,
 )
 
 __all__ = ["compare_command", "eval_command", "run_command", "train_command"]
@@ -58,6 +57,7 @@ def run_command(
     Example: tenon rise run nano-lm --count 200
     Example: tenon rise run Qwen/Qwen2-1.5B-Instruct --questions gsm8k/train.jsonl --unseen gsm8k/test.jsonl
     """
+    from tenon.core.chat import writer_for
     from tenon.core.models.loading import weights_hash
     from tenon.core.run import Run
     from tenon.methods.rise.pipeline import run_recipe
@@ -67,7 +67,9 @@ def run_command(
     tested, known, other = the_questions(unseen, None if unseen else problems or None, 0, "test")
     if unseen is None and not problems:
         tested, known = [], []
-    writer = the_writer(served or model, base_url, server, batch_size=batch_size, device=device, dtype=dtype)
+    writer = writer_for(
+        served or model, base_url=base_url, server=server or (), batch_size=batch_size, device=device, dtype=dtype
+    )
     identity = {**writer.identity(), "weights": weights_hash(model), "questions": digest, "unseen": other}
     with Run.open(out, config=recipe, command=given(), seed=recipe.seed, identity=identity) as run:
         keep_recipe(run, recipe)
@@ -165,6 +167,7 @@ def eval_command(
     Example: tenon rise eval nano-lm --count 200
     Example: tenon rise eval runs/rise/model --questions gsm8k/test.jsonl
     """
+    from tenon.core.chat import writer_for
     from tenon.core.config import load
     from tenon.core.results import write_results
     from tenon.core.run import Run
@@ -176,7 +179,9 @@ def eval_command(
     presets = {name: EvalConfig(prompt=one.prompt, max_tokens=one.sample.max_tokens) for name, one in recipes.items()}
     settings = load(EvalConfig, presets=presets, preset=preset or start, file=config, sets=sets or ())
     asked, problems, digest = the_questions(questions, count, seed or 0, "test")
-    writer = the_writer(model, base_url, server, batch_size=batch_size, device=device, dtype=dtype)
+    writer = writer_for(
+        model, base_url=base_url, server=server or (), batch_size=batch_size, device=device, dtype=dtype
+    )
     identity = {**writer.identity(), "questions": digest}
     with Run.open(out, config=settings, command=given(), seed=seed or 0, identity=identity) as run:
         counted = figures(evaluate(run, writer, asked, settings, problems=problems))

@@ -123,10 +123,11 @@ def _pairs(
     sampled |= {"max_steps": config.max_steps}
     with Run.open(home / f"seed-{seed}", config=sampled, command=given(), seed=seed, identity=writer.identity()) as own:
         solutions = sample_solutions(own, questions, writer, recipe)
-    edited = sampled | {"edit": to_dict(recipe.edit), "pairs": {"need_both": recipe.pairs.need_both}}
+    shared = replace(recipe, pairs=config.recipe.pairs)  # edits do not depend on who learns from them
+    edited = sampled | {"edit": to_dict(recipe.edit), "pairs": to_dict(shared.pairs)}
     place = home / f"seed-{seed}-{recipe.edit.editor}"
     with Run.open(place, config=edited, command=given(), seed=seed, identity=writer.identity()) as own:
-        edits = inject_errors(own, questions, solutions, recipe, writer=writer)
+        edits = inject_errors(own, questions, solutions, shared, writer=writer)
     return list(build_pairs(questions, solutions, edits, recipe).rows)
 
 

@@ -44,8 +44,9 @@ class PromptConfig:
     """System message; empty: none."""
     instruction: str = ""
     """What is added to the question, after a line break."""
-    prefill: str = "Step 1: "
-    """Beginning of the answer that the model goes on from; part of the solution."""
+    prefill: str = "Step 1:"
+    """Beginning of the answer that the model goes on from; part of the solution. Without a blank at its end: to most
+    tokenizers that belongs to the word that follows."""
     splitter: Literal["step", "line", "blank", "sentence", "pattern"] = "step"
     """What opens a step: `Step i:` on a new line, a new line, a blank line, a sentence, or `pattern`."""
     pattern: str = ""
@@ -241,7 +242,7 @@ class Recipe:
 _STEP_BY_STEP = PromptConfig(
     system="You are a helpful assistant.",  # [code]
     instruction="Please reason step by step, and put your final answer within \\boxed{}.",  # [code] in our words
-    prefill="Let's think step by step.\nStep 1: ",  # [code] in our words
+    prefill="Let's think step by step.\nStep 1: ",  # [code] in our words, with its blank
 )
 _OPTIMISER = TrainConfig(
     batch_size=4,  # [code] times 8 GPUs
@@ -259,11 +260,11 @@ _OPTIMISER = TrainConfig(
 
 PRESETS: Mapping[str, Recipe] = {
     "paper": Recipe(
-        prompt=_STEP_BY_STEP,
+        prompt=_STEP_BY_STEP,  # [code]
         sample=SampleConfig(samples=5, temperature=0.2, top_p=0.9, max_tokens=2048),  # [paper] K; [code] the rest
         edit=EditConfig(editor="llm", window=4, max_tokens=2048),  # [code] greedy
         pairs=PairConfig(full=True, edited=1),  # [paper] N = 1 for Qwen2-7B, 3 for Llama-3.1-8B
-        rise=RISEConfig(
+        rise=RISEConfig(  # [code]
             beta=0.4, epochs=8, warmup_ratio=0.1,  # [code]
             dtype="float32",  # [code] as DeepSpeed keeps the weights; they are multiplied in bfloat16 all the same
             max_length=1024, max_prompt_length=512,  # [code]
@@ -272,14 +273,14 @@ PRESETS: Mapping[str, Recipe] = {
         ),
     ),
     "released-code": Recipe(
-        prompt=_STEP_BY_STEP,
+        prompt=_STEP_BY_STEP,  # [code]
         sample=SampleConfig(samples=5, temperature=0.2, top_p=0.9, max_tokens=2048),  # [code]
-        edit=EditConfig(
+        edit=EditConfig(  # [code]
             editor="llm", window=4, max_tokens=2048,  # [code]
             filters=FilterConfig(distance=False),  # [code] no such filter in the release
         ),
         pairs=PairConfig(full=True, edited=1, cut_rejected=True),  # [code]
-        rise=RISEConfig(
+        rise=RISEConfig(  # [code]
             beta=0.4, epochs=8, warmup_ratio=0.1,  # [code]
             dtype="float32",  # [code] as DeepSpeed keeps the weights; they are multiplied in bfloat16 all the same
             max_length=1024, max_prompt_length=512, cut_completion=True,  # [code]
@@ -288,15 +289,15 @@ PRESETS: Mapping[str, Recipe] = {
         ),
     ),
     "nano": Recipe(
-        prompt=PromptConfig(prefill="Step 1: "),  # [ours] nano-lm knows no system message and needs no instruction
-        sample=SampleConfig(samples=5, temperature=1.0, top_p=0.9, max_tokens=160),  # [ours]
+        prompt=PromptConfig(prefill="Step 1:"),  # [ours] nano-lm knows no system message and needs no instruction
+        sample=SampleConfig(samples=5, temperature=0.7, top_p=0.9, max_tokens=160),  # [ours]
         edit=EditConfig(editor="rules", filters=FilterConfig(verify=True)),  # [ours] nano-lm follows no requests
         pairs=PairConfig(full=True, edited=1),  # [paper]
-        rise=RISEConfig(
-            beta=0.4, nll_weight=1.0, max_length=512, max_prompt_length=384,  # [ours]
-            train=TrainConfig(
-                steps=100, batch_size=16, learning_rate=2e-5, warmup_steps=10, min_lr_ratio=0.0,  # [ours]
-                weight_decay=0.0,  # [ours]
+        rise=RISEConfig(  # [ours]
+            beta=0.4, nll_weight=1.0, warmup_ratio=0.1, max_length=512, max_prompt_length=384,  # [ours]
+            train=TrainConfig(  # [ours]
+                steps=100, batch_size=16, learning_rate=3e-5, min_lr_ratio=0.0,  # [ours]
+                weight_decay=0.0, precision="bf16",  # [ours]
                 adam_beta2=0.999, log_every=5, save_every=50,  # [ours]
             ),
         ),

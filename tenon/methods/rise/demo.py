@@ -29,7 +29,7 @@ def demo(run: Run) -> Report:
     from tenon.methods.rise.trainer import train_on_pairs
 
     nano = PRESETS["nano"]
-    few = replace(nano.rise.train, steps=10, batch_size=8, warmup_steps=0, log_every=1, save_every=5, device="cpu")
+    few = replace(nano.rise.train, steps=10, batch_size=8, log_every=1, save_every=5, device="cpu")
     recipe = replace(
         nano,
         sample=SampleConfig(samples=3, temperature=0.7, top_p=0.9, max_tokens=96),
