@@ -92,6 +92,9 @@ def train(trainer: Trainer, run: Run, *, label: str = "training", metrics: Seque
     with progress(label, trainer.args.max_steps) as advance:
         trainer.add_callback(RunCallback(run, advance, metrics))
         trainer.train(resume_from_checkpoint=newest)
+    if trainer.is_world_process_zero():  # pickles that nobody reads, and that hold the folder's path
+        for pickle in checkpoint_folder(run).glob("checkpoint-*/training_args.bin"):
+            pickle.unlink()
 
 
 def save_model(trainer: Trainer, tokenizer: Any, folder: Path) -> None:
