@@ -203,7 +203,8 @@ def read_questions(path: Path) -> list[Question]:
         if not prompt.strip():
             raise DataError(f"{where} has no question (keys: {', '.join(row)}); give it as text under 'prompt'.")
         answer = _gold(row, where)
-        name = str(row.get("id") or row.get("key") or f"{path.stem}/{number}")
+        given = (row[name] for name in ("id", "key") if row.get(name) not in (None, ""))  # 0 is a name
+        name = str(next(given, f"{path.stem}/{number}"))
         if name in found:
             raise DataError(f"{where} repeats the id {name!r}; give every question its own.")
         found[name] = Question(id=name, prompt=prompt, answer=answer, dataset=str(row.get("dataset") or path.stem))
