@@ -87,20 +87,13 @@ def evaluate(
     known, found = {one.key: one for one in problems}, []
     completions = ask(run, writer, questions, config, name=name)
     prefill = config.prompt.prefill if config.prefill else ""
+    done = {row["key"]: row for row in run.rows(f"{name}-graded")}
     for question, completion in zip(questions, completions, strict=True):
-        text = prefill + completion.text
-        problem, is_cut = known.get(question.id), completion.finish_reason == "length"
-        grade = graded(grader, question.answer, text)
-        fault = None if grade.correct or grade.correct is None else _fault(problem, text)
-        answer = Answer(
-            key=question.id,
-            steps=problem.num_steps if problem else None,
-            correct=False if is_cut else grade.correct,
-            fault="cut" if is_cut else fault,
-            is_cut=is_cut,
-        )
-        run.append(f"{name}-graded", {**vars(answer), "found": grade.found})
-        found.append(answer)
+        row = done.get(question.id)
+        if row is None:  # only once: a checker that runs out of time may say something else the next time
+            row = _judged(question, completion, prefill, known.get(question.id), grader)
+            run.append(f"{name}-graded", row)
+        found.append(Answer(**{field: row[field] for field in Answer.__dataclass_fields__}))
     return found
 
 
@@ -117,6 +110,23 @@ def figures(answers: Sequence[Answer]) -> dict[str, list[dict[str, Any]]]:
     rows = [_accuracy(steps, groups[steps]) for steps in sorted(groups)] + [_accuracy("all", checked)]
     rows[-1] |= {"cut": sum(one.is_cut for one in answers), "unchecked": len(answers) - len(checked)}
     return {"accuracy": rows, "faults": [_rate(kind, checked) for kind in (*FAULTS, "cut")]}
+
+
+def _judged(
+    question: Question, completion: Completion, prefill: str, problem: Problem | None, grader: Grader
+) -> dict[str, Any]:
+    """Give the row of one answer: the fields of `Answer`, and what was found."""
+    text, is_cut = prefill + completion.text, completion.finish_reason == "length"
+    grade = graded(grader, question.answer, text)
+    fault = None if grade.correct or grade.correct is None else _fault(problem, text)
+    answer = Answer(
+        key=question.id,
+        steps=problem.num_steps if problem else None,
+        correct=False if is_cut else grade.correct,
+        fault="cut" if is_cut else fault,
+        is_cut=is_cut,
+    )
+    return {**vars(answer), "found": grade.found}
 
 
 def _fault(problem: Problem | None, text: str) -> str | None:
