@@ -189,6 +189,21 @@ def test_text_that_a_tokenizer_changes_is_left_out() -> None:
     assert dropped(one, EDIT) == {"round_trip": 1}
 
 
+def test_blanks_around_special_tokens_of_the_prompt_do_no_harm() -> None:
+    """The first Llamas put a blank behind each special token, and one more when that is read again."""
+    from tokenizers import normalizers
+
+    one = sentencepiece("{{ bos_token }}" + TEMPLATE)
+    core = one.backend_tokenizer
+    core.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    core.pre_tokenizer = pre_tokenizers.Split(" ", "isolated")
+    core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse()])
+    row = row_of(one, EDIT)
+    again = one(text_of(one, row["prompt_ids"]), add_special_tokens=False)["input_ids"]
+    assert again != row["prompt_ids"]
+    assert text_of(one, row["chosen_ids"]) == EDIT.chosen
+
+
 @pytest.mark.parametrize("has_eos", [True, False])
 def test_7_10_prompts_lose_their_beginning_and_completions_nothing(has_eos: bool) -> None:
     one = tiny_tokenizer()
