@@ -13,6 +13,7 @@ from tenon.methods.rise.config import ERROR_KINDS, Recipe
 from tenon.methods.rise.edit import edit_solution
 from tenon.methods.rise.encode import encode_pairs
 from tenon.methods.rise.evaluate import questions_of
+from tenon.methods.rise.filters import Tokenize
 from tenon.methods.rise.pairs import build_pairs
 from tenon.methods.rise.rows import Pair, Solution
 from tenon.tasks.math import Problem
@@ -20,8 +21,11 @@ from tenon.tasks.math import Problem
 __all__ = ["held_out_pairs", "margins"]
 
 
-def held_out_pairs(problems: Sequence[Problem], recipe: Recipe) -> list[Pair]:
-    """Give one pair per word problem: a step of its true solution, and the same with an error made by rules."""
+def held_out_pairs(problems: Sequence[Problem], recipe: Recipe, *, tokenize: Tokenize | None = None) -> list[Pair]:
+    """Give one pair per word problem: a step of its true solution, and the same with an error made by rules.
+
+    `tokenize` gives the tokens of the distance, for `unit=token`.
+    """
     recipe = replace(
         recipe,
         edit=replace(recipe.edit, editor="rules"),
@@ -34,7 +38,7 @@ def held_out_pairs(problems: Sequence[Problem], recipe: Recipe) -> list[Pair]:
     edits = [
         edit
         for question, solution in zip(questions, solutions, strict=True)
-        for edit in edit_solution(question, solution, recipe)
+        for edit in edit_solution(question, solution, recipe, tokenize=tokenize)
     ]
     return list(build_pairs(questions, solutions, edits, recipe).rows)
 
