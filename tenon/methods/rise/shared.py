@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import torch
@@ -63,40 +62,37 @@ def pack(input_ids: Int[Tensor, "sides seq"], labels: Int[Tensor, "sides seq"]) 
         input_ids: Chosen sides, then rejected ones, padded on the right.
         labels: The same, -100 outside the completion.
     """
-    ids, labels = input_ids.cpu(), labels.cpu()
-    pairs = len(ids) // 2
-    is_target = labels[:, 1:] != IGNORE
-    ends = [int(row.nonzero()[-1]) + 2 for row in is_target]
-    rows: list[tuple[Tensor, Tensor, Tensor]] = []
-    predicted: dict[tuple[int, int], int] = {}  # pair and place in the row -> number among the scored
-    tokens: list[int] = []
-    source: list[list[int]] = [[] for _ in ids]
+    ids, is_target = input_ids.cpu(), (labels.cpu() != IGNORE)[:, 1:]
+    pairs, count = len(ids) // 2, 0
+    rows: list[list[Tensor]] = []
+    scored: list[Tensor] = []
+    predicted: list[Tensor] = []
+    source: tuple[list[Tensor], list[Tensor]] = [], []
     for pair in range(pairs):
-        chosen, rejected = (ids[side, : ends[side]] for side in (pair, pair + pairs))
-        trunk = _shared(chosen, rejected) - 1
-        parts = [ids[pair, :trunk], chosen[trunk:-1], rejected[trunk:-1]]
+        chosen, rejected = (ids[side, : int(is_target[side].nonzero()[-1]) + 2] for side in (pair, pair + pairs))
+        start, trunk = int(is_target[pair].nonzero()[0]), _shared(chosen, rejected) - 1
+        parts = [chosen[:trunk], chosen[trunk:-1], rejected[trunk:-1]]
         places = [torch.arange(trunk), *(trunk + torch.arange(len(part)) for part in parts[1:])]
-        segment = torch.cat([torch.full((len(part),), number) for number, part in enumerate(parts)])
-        rows.append((torch.cat(parts), torch.cat(places), segment))
-        for branch, side in ((0, pair), (len(parts[1]), pair + pairs)):
-            for place in is_target[side].nonzero()[:, 0].tolist():
-                key = (pair, place if place < trunk else place + branch)
-                if key not in predicted:
-                    predicted[key] = len(tokens)
-                    tokens.append(int(ids[side, place + 1]))
-                source[side].append(predicted[key])
-    width = max(len(row[0]) for row in rows)
-    row_ids, places_, segments = (
+        segment = torch.arange(3).repeat_interleave(torch.tensor([len(part) for part in parts]))
+        rows.append([torch.cat(parts), torch.cat(places), segment])
+        # The chosen side stands in a row from its first to its last token; of the rejected one, the branch is new.
+        scored.append(torch.cat([torch.arange(start, len(chosen) - 1), len(chosen) - 1 + torch.arange(len(parts[2]))]))
+        predicted.append(torch.cat([chosen[start + 1 :], rejected[trunk + 1 :]]))
+        numbers = count + torch.arange(len(predicted[-1]))
+        count, own = count + len(numbers), len(chosen) - 1 - start
+        source[0].append(numbers[:own])
+        source[1].append(torch.cat([numbers[: trunk - start], numbers[own:]]))
+    row_ids, positions, segments = (
         torch.nn.utils.rnn.pad_sequence([row[part] for row in rows], batch_first=True, padding_value=fill)
         for part, fill in ((0, 0), (1, 0), (2, PADDING))
     )
     return Packing(
         input_ids=row_ids,
-        position_ids=places_,
+        position_ids=positions,
         segment=segments,
-        scored=torch.tensor([pair * width + place for pair, place in predicted]),
-        labels=torch.tensor(tokens),
-        source=torch.tensor(list(chain.from_iterable(source))),
+        scored=torch.cat([pair * row_ids.shape[1] + places for pair, places in enumerate(scored)]),
+        labels=torch.cat(predicted),
+        source=torch.cat([*source[0], *source[1]]),
         is_target=is_target,
     )
 
@@ -176,6 +172,8 @@ def check_shareable(model: Any, longest: int) -> None:
     kinds = set(getattr(config, "layer_types", None) or ())
     window = getattr(config, "sliding_window", None)
     attention = model.config._attn_implementation
+    if getattr(config, "router_aux_loss_coef", 0) and hasattr(config, "output_router_logits"):
+        _refuse(model, "its experts are balanced over the tokens of each side")
     if kinds - {"full_attention", "sliding_attention"}:
         _refuse(model, f"it has layers that are no full attention ({', '.join(sorted(kinds))})")
     if window is not None and window < longest:

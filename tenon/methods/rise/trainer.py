@@ -76,9 +76,9 @@ class RISETrainer(PreferenceTrainer):
         self.encoded = usable(encode_rows(tokenizer, rows, asked, rise))
         """The rows, and what was left out."""
         tested = None if held_out is None else usable(encode_rows(tokenizer, held_out, asked, rise)).rows
-        self.is_shared = rise.share_prefix
+        self.is_shared = rise.share_prefix and not rise.train.compile  # which would begin anew at every batch
         """Whether both sides of a pair are read at once."""
-        if rise.share_prefix:
+        if self.is_shared:
             try:
                 check_shareable(model, max(_length(row) for row in [*self.encoded.rows, *(tested or [])]))
             except UnsupportedModelError as error:  # it costs time and changes nothing

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM, MixtralConfig, MixtralForCausalLM
 
 from tenon.core.errors import UnsupportedModelError
 from tenon.core.models.tiny import ARCHITECTURES, tiny_model
@@ -174,6 +174,10 @@ def model_of(architecture: str) -> Any:
     if architecture == "gpt2":
         options: dict[str, Any] = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
         return GPT2LMHeadModel(GPT2Config(vocab_size=128, n_embd=32, n_layer=2, n_head=4, **options)).eval()
+    if architecture == "mixtral":
+        sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+        sizes |= {"num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 4}
+        return MixtralForCausalLM(MixtralConfig(vocab_size=128, **sizes)).eval()
     return MambaForCausalLM(MambaConfig(vocab_size=128, hidden_size=32, num_hidden_layers=2, state_size=4)).eval()
 
 
@@ -190,8 +194,13 @@ def test_others_are_refused_and_trained_without(tmp_path: Path) -> None:
     check_shareable(tiny_model("mistral", sliding_window=14), 14)
     with pytest.raises(UnsupportedModelError, match="layers that are no full attention"):
         check_shareable(model_of("lfm2"), 14)
+    with pytest.raises(UnsupportedModelError, match="experts are balanced"):
+        check_shareable(model_of("mixtral"), 14)
     with pytest.raises(UnsupportedModelError, match="mamba model cannot read both sides"):
         check_shareable(model_of("mamba"), 14)
+    experts = trainer_of(tmp_path, RISE, model=model_of("mixtral"))
+    experts.train()
+    assert logged(experts)[-1] < logged(experts)[0]
     trainer = trainer_of(tmp_path, RISE, model=tiny_model("mistral", sliding_window=8))
     assert not trainer.is_shared
     assert "slides over 8 tokens" in trainer.notices[0]
