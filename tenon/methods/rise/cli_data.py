@@ -11,8 +11,9 @@ import typer
 from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Preset, Seed, Sets, emit, given, with_seed
 
 if TYPE_CHECKING:
+    from tenon.core.chat import Writer
     from tenon.core.run import Run
-    from tenon.methods.rise.config import Recipe
+    from tenon.methods.rise.config import PromptConfig, Recipe
     from tenon.methods.rise.rows import Question
     from tenon.tasks.math import Problem
 
@@ -25,6 +26,7 @@ __all__ = [
     "Count",
     "Questions",
     "Server",
+    "check_messages",
     "edit_command",
     "keep_recipe",
     "known_recipes",
@@ -102,6 +104,26 @@ def keep_recipe(run: Run, recipe: Recipe) -> None:
     run.save_json(RECIPE.removesuffix(".json"), to_dict(recipe))
 
 
+def check_messages(writer: Writer, prompt: PromptConfig) -> None:
+    """Refuse a model that does not take our messages before a run is begun, which would keep the settings.
+
+    Raises:
+        DataError: Its chat template refuses them, or it has none.
+    """
+    from tenon.core.chat import Request
+    from tenon.core.chat.local import LocalWriter
+    from tenon.core.chat.prompt import render
+    from tenon.core.errors import DataError
+
+    if not isinstance(writer, LocalWriter):
+        return  # a server has the template
+    try:
+        render(writer.tokenizer, Request(key="the first", messages=prompt.messages("?")))
+    except DataError as error:
+        with_system = " If it knows no system message, --set prompt.system= leaves that out; so does --preset nano."
+        raise DataError(f"{error}{with_system if prompt.system else ''}") from error
+
+
 def portion(recipe: Recipe, *names: str) -> dict[str, Any]:
     """Give the parts of a recipe that a stage depends on: what its run is told apart by."""
     from tenon.core.config import identity
@@ -160,6 +182,7 @@ def sample_command(
     writer = writer_for(
         model, base_url=base_url, server=server or (), batch_size=batch_size, device=device, dtype=dtype
     )
+    check_messages(writer, recipe.prompt)
     identity = {**writer.identity(), "questions": digest}
     settings = portion(recipe, "prompt", "sample")
     with Run.open(out, config=settings, command=given(), seed=recipe.seed, identity=identity) as run:
@@ -177,6 +200,10 @@ def sample_command(
 def edit_command(
     samples: Annotated[Path, typer.Argument(help="Folder of `tenon rise sample`.")],
     model: Annotated[str | None, typer.Option(help="Who edits, with editor=llm: in the paper the same model.")] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="Whose tokens edit.filters.unit=token counts; the tokenizer of --model unless set."),
+    ] = None,
     base_url: BaseUrl = None,
     server: Server = None,
     preset: Preset = None,
@@ -200,6 +227,7 @@ def edit_command(
     from tenon.core.errors import ConfigError
     from tenon.core.run import Run
     from tenon.methods.rise.edit import inject_errors
+    from tenon.methods.rise.encode import tokens_of
     from tenon.methods.rise.rows import read_questions, read_solutions
     from tenon.methods.rise.show import show_edits
 
@@ -216,10 +244,16 @@ def edit_command(
             model, base_url=base_url, server=server or (), batch_size=batch_size, device=device, dtype=dtype
         )
     identity = {**(writer.identity() if writer else {}), "samples": _digest(samples, "questions", "samples")}
+    tokenize = None
+    if recipe.edit.filters.unit == "token":
+        counted = tokenizer or model
+        if counted is None:
+            raise ConfigError("edit.filters.unit is 'token'; name the model whose tokens are counted with --tokenizer.")
+        tokenize, identity["tokenizer"] = tokens_of(counted, recipe), Path(counted).name
     settings = portion(recipe, "prompt", "edit", "pairs")
     with Run.open(out, config=settings, command=given(), seed=recipe.seed, identity=identity) as run:
         keep_recipe(run, recipe)
-        edits = inject_errors(run, asked, solutions, recipe, writer=writer)
+        edits = inject_errors(run, asked, solutions, recipe, writer=writer, tokenize=tokenize)
         figures = show_edits(run, edits)
         page = run.report("RISE: injected errors")
     told = f"{figures['kept']:,} of {figures['attempts']:,} edits are kept.\nNext: tenon rise pairs {samples} {out}\n"
@@ -243,7 +277,7 @@ def pairs_command(
     Example: tenon rise pairs runs/rise-sample runs/rise-edit --set pairs.edited=3
     """
     from tenon.core.run import Run
-    from tenon.methods.rise.pairs import build_pairs
+    from tenon.methods.rise.pairs import build_pairs, save_pairs
     from tenon.methods.rise.rows import read_edits, read_questions, read_solutions
     from tenon.methods.rise.show import show_pairs
 
@@ -253,8 +287,7 @@ def pairs_command(
     identity = {"samples": _digest(samples, "questions", "samples"), "edits": _digest(edits, "edits")}
     with Run.open(out, config=portion(recipe, "pairs"), command=given(), seed=recipe.seed, identity=identity) as run:
         keep_recipe(run, recipe)
-        for pair in built.rows:
-            run.append("pairs", pair.row())
+        save_pairs(run, built)
         show_pairs(run, built.rows, built.counts)
         page = run.report("RISE: preference pairs")
     file = out / "pairs.jsonl"

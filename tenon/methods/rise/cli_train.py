@@ -14,6 +14,7 @@ from tenon.methods.rise.cli_data import (
     Count,
     Questions,
     Server,
+    check_messages,
     keep_recipe,
     known_recipes,
     portion,
@@ -58,10 +59,13 @@ def run_command(
     Example: tenon rise run Qwen/Qwen2-1.5B-Instruct --questions gsm8k/train.jsonl --unseen gsm8k/test.jsonl
     """
     from tenon.core.chat import writer_for
+    from tenon.core.errors import ConfigError
     from tenon.core.models.loading import weights_hash
     from tenon.core.run import Run
     from tenon.methods.rise.pipeline import run_recipe
 
+    if served is not None and base_url is None:
+        raise ConfigError("--served is a server's name for the model, and no --base-url names a server; give it, too.")
     recipe = recipe_of(preset, config, sets, seed, model=model)
     asked, _, digest = the_questions(questions, count, recipe.seed)
     tested, known, other = the_questions(unseen, None if unseen else problems or None, 0, "test")
@@ -70,6 +74,7 @@ def run_command(
     writer = writer_for(
         served or model, base_url=base_url, server=server or (), batch_size=batch_size, device=device, dtype=dtype
     )
+    check_messages(writer, recipe.prompt)
     identity = {**writer.identity(), "weights": weights_hash(model), "questions": digest, "unseen": other}
     with Run.open(out, config=recipe, command=given(), seed=recipe.seed, identity=identity) as run:
         keep_recipe(run, recipe)
@@ -182,6 +187,7 @@ def eval_command(
     writer = writer_for(
         model, base_url=base_url, server=server or (), batch_size=batch_size, device=device, dtype=dtype
     )
+    check_messages(writer, settings.prompt)
     identity = {**writer.identity(), "questions": digest}
     with Run.open(out, config=settings, command=given(), seed=seed or 0, identity=identity) as run:
         counted = figures(evaluate(run, writer, asked, settings, problems=problems))
@@ -211,7 +217,10 @@ def compare_command(
         Path | None, typer.Option(help="Folder of samples and trainings, finished ones included; --out unless set.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Train only this one, e.g. rise-0, and stop: to share the work.")
+        list[str] | None,
+        typer.Option(
+            help="Train only this one, e.g. rise-0, and stop: to share the work, e.g. a process for every seed."
+        ),
     ] = None,
     batch_size: BatchSize = 64,
     device: Device = "auto",
@@ -229,7 +238,7 @@ def compare_command(
     from tenon.core.models.loading import weights_hash
     from tenon.core.results import write_results
     from tenon.core.run import Run
-    from tenon.methods.rise.compare import compare_contenders, train_contender
+    from tenon.methods.rise.compare import compare_contenders, train_contender, training_named
     from tenon.methods.rise.config import PRESETS, CompareConfig
     from tenon.methods.rise.show import show_comparison
 
@@ -238,9 +247,8 @@ def compare_command(
     if only:
         if trainings is None:
             raise ConfigError("--only trains into a folder that is shared; name it with --trainings.")
-        for one in only:
-            name, _, number = one.rpartition("-")
-            train_contender(trainings, model, name, int(number), settings, batch_size=batch_size, device=device)
+        for name, seed in [training_named(one) for one in only]:
+            train_contender(trainings, model, name, seed, settings, batch_size=batch_size, device=device)
         emit({"trained": only}, as_json=as_json)
         return
     with Run.open(out, config=settings, command=given(), identity={"weights": weights_hash(model)}) as run:

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from tenon.core.chat.local import LocalWriter
 from tenon.core.commandline import given
 from tenon.core.config import to_dict
+from tenon.core.errors import ConfigError
 from tenon.core.models.loading import load_model, load_tokenizer, weights_hash
 from tenon.core.run import Run
 from tenon.core.scoring.student import t_interval
 from tenon.core.seeds import derive
 from tenon.methods.rise.config import CONTENDERS, CompareConfig, Contender, EvalConfig, Recipe
 from tenon.methods.rise.edit import inject_errors
+from tenon.methods.rise.encode import tokens_of
 from tenon.methods.rise.evaluate import Answer, evaluate, figures, questions_of, word_problems
 from tenon.methods.rise.pairs import build_pairs
 from tenon.methods.rise.probe import held_out_pairs, margins
@@ -31,7 +33,7 @@ from tenon.methods.rise.trainer import train_on_pairs, train_supervised
 if TYPE_CHECKING:
     from tenon.methods.rise.rows import Pair
 
-__all__ = ["compare_contenders", "summary", "train_contender"]
+__all__ = ["compare_contenders", "summary", "train_contender", "training_named"]
 
 PROBES = 400
 """Unseen problems of whose true solutions a step is edited, to measure margins on."""
@@ -62,7 +64,7 @@ def compare_contenders(
     """
     problems = word_problems(0, config.split, config.problems, max_steps=config.max_steps)
     asked = EvalConfig(prompt=config.recipe.prompt, max_tokens=config.recipe.sample.max_tokens)
-    probes = held_out_pairs(problems[:PROBES], config.recipe)
+    probes = held_out_pairs(problems[:PROBES], config.recipe, tokenize=tokens_of(model, config.recipe))
     tokenizer = load_tokenizer(model)
     home = trainings or run.path
     for seed in range(config.seeds):
@@ -88,7 +90,17 @@ def compare_contenders(
 def train_contender(
     home: Path, model: str, name: str, seed: int, config: CompareConfig, *, batch_size: int, device: str
 ) -> Path:
-    """Train one contender of one repetition, or go on with it, and give the folder of its model."""
+    """Train one contender of one repetition, or go on with it, and give the folder of its model.
+
+    Raises:
+        ConfigError: The recipe counts passes over the pairs, of which contenders have different numbers.
+        RunConflict: Another process is making the same samples, edits or training.
+    """
+    if config.recipe.rise.epochs is not None:
+        raise ConfigError(
+            f"recipe.rise.epochs is {config.recipe.rise.epochs}, and contenders have different numbers of pairs: they "
+            "would be trained for different numbers of steps. Set recipe.rise.epochs=none and recipe.rise.train.steps."
+        )
     contender = CONTENDERS[name]
     recipe = contender.recipe(replace(config.recipe, seed=seed))
     recipe = replace(recipe, rise=replace(recipe.rise, train=replace(recipe.rise.train, seed=seed)))
@@ -103,6 +115,24 @@ def train_contender(
             train = train_supervised if contender.objective == "sft" else train_on_pairs
             train(own, model, pairs, recipe)
         return own.path / "model"
+
+
+def training_named(text: str) -> tuple[str, int]:
+    """Read the name of a training, `<contender>-<seed>`.
+
+    >>> training_named("no-nll-3")
+    ('no-nll', 3)
+
+    Raises:
+        ConfigError: It names no contender that is trained, or no seed.
+    """
+    trained = [name for name, one in CONTENDERS.items() if one.objective != "none"]
+    name, _, seed = text.rpartition("-")
+    if name not in trained or not seed.isdecimal():
+        raise ConfigError(
+            f"{text!r} names no training; give a contender and a seed, e.g. rise-0. Contenders: {', '.join(trained)}."
+        )
+    return name, int(seed)
 
 
 def _pairs(
@@ -127,7 +157,7 @@ def _pairs(
     edited = sampled | {"edit": to_dict(recipe.edit), "pairs": to_dict(shared.pairs)}
     place = home / f"seed-{seed}-{recipe.edit.editor}"
     with Run.open(place, config=edited, command=given(), seed=seed, identity=writer.identity()) as own:
-        edits = inject_errors(own, questions, solutions, shared, writer=writer)
+        edits = inject_errors(own, questions, solutions, shared, writer=writer, tokenize=tokens_of(model, recipe))
     return list(build_pairs(questions, solutions, edits, recipe).rows)
 
 

@@ -15,10 +15,12 @@ from typing import Any
 from tenon.core.chat.prompt import render
 from tenon.core.chat.request import Request
 from tenon.core.errors import DataError
-from tenon.methods.rise.config import PromptConfig, RISEConfig
+from tenon.core.models.loading import load_tokenizer
+from tenon.methods.rise.config import PromptConfig, Recipe, RISEConfig
+from tenon.methods.rise.filters import Tokenize
 from tenon.methods.rise.rows import Pair
 
-__all__ = ["DROPS", "Encoded", "Rendered", "check_tokenizer", "encode_pairs", "rendered"]
+__all__ = ["DROPS", "Encoded", "Rendered", "check_tokenizer", "encode_pairs", "rendered", "tokens_of"]
 
 DROPS: Mapping[str, str] = {
     "boundary": "more than the prompt's last token merges with the completion",
@@ -240,3 +242,15 @@ def check_tokenizer(tokenizer: Any, vocabulary: int, rise: RISEConfig) -> list[s
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id == tokenizer.eos_token_id:
         return ["The tokenizer pads with EOS. Padding is told apart by its place, so EOS is still learnt."]
     return []
+
+
+def tokens_of(model: str, recipe: Recipe) -> Tokenize | None:
+    """Give what counts the tokens of an edit's distance; None where the recipe counts characters.
+
+    Raises:
+        DataError: There is no such tokenizer.
+    """
+    if recipe.edit.filters.unit != "token":
+        return None
+    tokenizer = load_tokenizer(model)
+    return lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tenon.core.chat.local import LocalWriter
+from tenon.core.errors import DataError
 from tenon.core.models.loading import load_tokenizer
 from tenon.core.ranks import is_main
 from tenon.methods.rise.config import EvalConfig
 from tenon.methods.rise.edit import inject_errors
+from tenon.methods.rise.encode import tokens_of
 from tenon.methods.rise.evaluate import evaluate, figures
-from tenon.methods.rise.pairs import build_pairs
+from tenon.methods.rise.pairs import build_pairs, save_pairs
 from tenon.methods.rise.sample import sample_solutions
 from tenon.methods.rise.show import show_answers, show_edits, show_pairs, show_solutions, show_training
 from tenon.methods.rise.trainer import train_on_pairs
@@ -55,15 +57,20 @@ def run_recipe(
         `sampling`, `editing`, `pairs`, `training`, and `accuracy` before and after.
 
     Raises:
-        DataError: A stage has nothing to give to the next; the message says what to change.
+        DataError: A question is both trained and measured on; or a stage has nothing to give to the next: the message
+            says what to change.
     """
+    if seen := {one.prompt for one in questions} & {one.prompt for one in unseen}:
+        raise DataError(
+            f"{len(seen)} of {len(unseen)} unseen questions are also trained on, e.g. {min(seen)[:80]!r}; what is "
+            "measured on them says nothing. Give other ones with --unseen."
+        )
     solutions = sample_solutions(run, questions, writer, recipe)
     facts: dict[str, Any] = {"sampling": show_solutions(run, solutions)}
-    edits = inject_errors(run, questions, solutions, recipe, writer=writer)
+    edits = inject_errors(run, questions, solutions, recipe, writer=writer, tokenize=tokens_of(model, recipe))
     facts["editing"] = show_edits(run, edits)
     built = build_pairs(questions, solutions, edits, recipe)
-    for pair in built.rows:
-        run.append("pairs", pair.row())
+    save_pairs(run, built)
     show_pairs(run, built.rows, built.counts)
     facts["pairs"] = len(built.rows)
     counted = {}

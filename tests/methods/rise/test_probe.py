@@ -35,11 +35,12 @@ def pair(number: int, kind: str, *, last: bool = False) -> Pair:
     )
 
 
+OTHER = replace(pair(130, "random"), rejected="So 7.")  # differs from its first token on
 PAIRS = [
     pair(4, "value"),
     pair(25, "swap", last=True),
     pair(7, "value", last=True),
-    pair(130, "random"),
+    OTHER,
     pair(9, "swap"),
 ]
 
