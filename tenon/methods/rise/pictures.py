@@ -45,7 +45,8 @@ def excerpt(pair: Pair) -> Excerpt:
     kind = "whole solutions" if pair.pair_kind == "full" else f"{pair.edit_type}, step {pair.step}"
     ahead: list[tuple[str, Mark]] = [(f"{pair.prompt}\n", "soft")]
     if pair.pair_kind == "full":
-        return Excerpt(kind, (*ahead, (pair.chosen, "removed"), ("\n", "soft"), (pair.rejected, "added")))
+        wrong: list[tuple[str, Mark]] = [("\n", "soft"), (pair.rejected, "added")]
+        return Excerpt(kind, (*ahead, (pair.chosen, "plain"), *wrong))
     distance = "" if pair.edit_distance is None else f", distance {pair.edit_distance}"
     return Excerpt(
         kind + distance,

@@ -86,7 +86,8 @@ def show_pairs(run: Run, pairs: Sequence[Pair], counts: Mapping[str, Mapping[str
 
 def show_training(run: Run, facts: Mapping[str, Any]) -> None:
     """Show what was trained on, and how loss and margins went."""
-    run.table("training", [dict(facts)], "Pairs that could not be used are counted by reason.")
+    left_out = ", ".join(f"{count} {reason}" for reason, count in facts["dropped"].items())
+    run.table("training", [{**facts, "dropped": left_out or "none"}], "Pairs left out are counted by reason.")
     lines = run.metrics()
     if any(line.get("loss") is not None for line in lines):
         run.figure("training", draw_training(lines), "Loss and margins over the steps.", "Two lines over steps.")
@@ -103,7 +104,7 @@ def show_answers(run: Run, counted: Mapping[str, Mapping[str, Sequence[Mapping[s
     run.table("accuracy", accuracy, "Greedy answers to unseen questions; Wilson intervals, 95 %.")
     rates = {name: found["faults"] for name, found in counted.items() if found["faults"]}
     if rates:
-        rows = [{"model": name, **row} for name, found in rates.items() for row in found]
+        rows = [{"model": name, **_across(found, "fault", "rate")} for name, found in rates.items()]
         run.table("faults", rows, "How a solution goes wrong first, as a share of all solutions.")
         run.figure("faults", draw_faults(rates), "First faults, as a share of all solutions.", "Bars per fault.")
 
@@ -115,16 +116,28 @@ def show_comparison(run: Run, tables: Mapping[str, Sequence[Mapping[str, Any]]])
         "narrower than the draw of the questions; `over full`: lead over ordinary DPO, paired by seed.",
         "steps": "By the number of steps of the true solution.",
         "faults": "How a solution goes wrong first, as a share of all solutions.",
-        "margins": "log p(true step) - log p(edited step) on pairs that no training saw [nats], and the share above 0.",
+        "margins": "log p(true step) - log p(edited step) on pairs that no training saw [nats].",
     }
-    for name, caption in captions.items():
-        run.table(name, list(tables[name]), caption)
+    run.table("contenders", list(tables["contenders"]), captions["contenders"])
     names = list(dict.fromkeys(row["contender"] for row in tables["faults"]))
+    for table, column, value in (
+        ("steps", "steps", "accuracy"),
+        ("faults", "fault", "rate"),
+        ("margins", "kind", "margin"),
+    ):
+        of = {name: [row for row in tables[table] if row["contender"] == name] for name in names}
+        across = [{"contender": name, **_across(rows, column, value)} for name, rows in of.items()]
+        run.table(table, across, f"{captions[table]} Means over seeds; intervals in the picture.")
     rates = {name: [row for row in tables["faults"] if row["contender"] == name] for name in names}
     run.figure("steps", draw_contenders(tables["steps"]), "Solved, by number of steps.", "A line per contender.")
     run.figure("faults", draw_faults(rates), captions["faults"], "Bars per fault and contender.")
     run.figure("margins", draw_margins(tables["margins"]), captions["margins"], "Points per kind and contender.")
     return told(tables["contenders"])
+
+
+def _across(rows: Sequence[Mapping[str, Any]], column: str, value: str) -> dict[str, Any]:
+    """Lay rows side by side, under the names that stand in a column."""
+    return {str(row[column]): row[value] for row in rows}
 
 
 def told(rows: Sequence[Mapping[str, Any]]) -> list[str]:
