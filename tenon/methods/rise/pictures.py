@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tenon.core.report import Excerpt, style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from tenon.core.report import Mark
@@ -54,6 +55,23 @@ def excerpt(pair: Pair) -> Excerpt:
     )
 
 
+def _heights(rows: Sequence[Mapping[str, Any]], name: str, scale: float) -> tuple[Any, Any]:
+    """Give the values of rows, and how far their intervals reach down and up; what is None is not drawn."""
+    import numpy
+
+    values, lows, highs = (
+        scale * numpy.array([row[column] for row in rows], dtype=float)  # None becomes NaN
+        for column in (name, "low", "high")
+    )
+    return values, numpy.maximum([values - lows, highs - values], 0.0)  # rounding may put an end on the wrong side
+
+
+def _name(axes: Axes, columns: int = 1) -> None:
+    """Say what is what, if there is anything."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=9, ncols=columns)
+
+
 def draw_faults(rates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """Draw how often a solution goes wrong first in which way, one bar per model.
 
@@ -68,18 +86,12 @@ def draw_faults(rates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
         figure = Figure()
         axes, width = figure.add_subplot(), 0.8 / len(rates)
         for place, (name, rows) in enumerate(rates.items()):
-            heights = [100 * row["rate"] for row in rows]
-            bars = None
-            if all(row["low"] is not None for row in rows):
-                bars = [
-                    [max(0.0, height - 100 * row["low"]) for height, row in zip(heights, rows, strict=True)],
-                    [max(0.0, 100 * row["high"] - height) for height, row in zip(heights, rows, strict=True)],
-                ]
+            heights, bars = _heights(rows, "rate", 100)
             at = [index + (place - (len(rates) - 1) / 2) * width for index in range(len(kinds))]
             axes.bar(at, heights, width, yerr=bars, capsize=2, label=name, error_kw={"linewidth": 0.8})
         axes.set_xticks(range(len(kinds)), kinds)
         axes.set(ylabel="of all solutions [%]", ylim=(0, None))
-        axes.legend(fontsize=9, ncols=2)
+        _name(axes, columns=2)
         return figure
 
 
@@ -99,17 +111,11 @@ def draw_contenders(rows: Sequence[Mapping[str, Any]]) -> Figure:
         for place, name in enumerate(names):
             mine = [row for row in numbered if row["contender"] == name]
             at = [row["steps"] + 0.06 * (place - (len(names) - 1) / 2) for row in mine]  # side by side
-            heights = [100 * row["accuracy"] for row in mine]
-            bars = None
-            if all(row["low"] is not None for row in mine):
-                bars = [
-                    [height - 100 * row["low"] for height, row in zip(heights, mine, strict=True)],
-                    [100 * row["high"] - height for height, row in zip(heights, mine, strict=True)],
-                ]
+            heights, bars = _heights(mine, "accuracy", 100)
             axes.errorbar(at, heights, bars, marker=MARKS[place % len(MARKS)], capsize=2, alpha=0.9, label=name)
         axes.set_xticks(sorted({row["steps"] for row in numbered}))
         axes.set(xlabel="steps of the true solution", ylabel="solved [%]", ylim=(0, None))
-        axes.legend(fontsize=9, ncols=2)
+        _name(axes, columns=2)
         return figure
 
 
@@ -132,8 +138,7 @@ def draw_training(lines: Sequence[Mapping[str, Any]]) -> Figure:
             if points:
                 right.plot(*zip(*points, strict=True), label=name.replace("rewards/margins", "all pairs"))
         right.set(xlabel="step", ylabel="reward margin")
-        if right.get_lines():
-            right.legend(fontsize=9)
+        _name(right)
         return figure
 
 
@@ -153,13 +158,10 @@ def draw_margins(rows: Sequence[Mapping[str, Any]]) -> Figure:
         for place, name in enumerate(names):
             mine = [row for row in rows if row["contender"] == name]
             at = [kinds.index(row["kind"]) + 0.09 * (place - (len(names) - 1) / 2) for row in mine]
-            ends = [(row["margin"] if row["low"] is None else row["low"], row["margin"]) for row in mine]
-            tops = [(row["margin"], row["margin"] if row["high"] is None else row["high"]) for row in mine]
-            bars = [[high - low for low, high in ends], [high - low for low, high in tops]]
-            heights = [row["margin"] for row in mine]
+            heights, bars = _heights(mine, "margin", 1)
             axes.errorbar(at, heights, bars, marker=MARKS[place % len(MARKS)], linestyle="", capsize=2, label=name)
         axes.set_xticks(range(len(kinds)), kinds)
         axes.axhline(0, linewidth=0.8, color="#62625d")
         axes.set(ylabel="margin [nats]")
-        axes.legend(fontsize=9, ncols=2)
+        _name(axes, columns=2)
         return figure

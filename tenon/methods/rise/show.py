@@ -42,7 +42,7 @@ def show_solutions(run: Run, solutions: Sequence[Solution]) -> dict[str, Any]:
         "questions": len(by_question),
         "solutions": len(solutions),
         "right": sum(bool(one.correct) for one in solutions) / len(solutions),
-        "with both": sum(right[count] for count in range(1, most)),
+        "with both": sum({True, False} <= {one.correct for one in found} for found in by_question.values()),
         "cut": sum(one.finish_reason == "length" for one in solutions),
         "unchecked": sum(one.correct is None for one in solutions),
     }
