@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -299,3 +302,51 @@ def test_padding_with_eos_is_noted_and_eos_still_learnt(tmp_path: Path, llama: s
     expected = trained(tmp_path / "other", llama)
     assert found["metrics"] == expected["metrics"]
     assert "pads with EOS" in json.loads((tmp_path / "run" / "contents.json").read_text())["notes"][0]
+
+
+TORCHRUN = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from tests.methods.rise.test_trainer import PAIRS, RECIPE, SETTINGS, changed
+from tenon.core.run import Run
+from tenon.methods.rise.trainer import train_on_pairs
+folder, model, batch, options = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
+recipe = changed(train=replace(SETTINGS, batch_size=batch), **options)
+with Run.open(folder, config={"job": "rise"}) as run:
+    train_on_pairs(run, model, PAIRS[:11], recipe)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"share_prefix": True},
+        {"share_prefix": True, "lora_rank": 4, "precompute_reference": False},
+        {"share_prefix": False, "precompute_reference": False},
+    ],
+)
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path, llama: str, options: Any) -> None:
+    (tmp_path / "job.py").write_text(TORCHRUN)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
+    found = []
+    for name, words, batch in (
+        ("one", [], "4"),
+        ("two", ["-m", "torch.distributed.run", "--nproc-per-node", "2"], "2"),
+    ):
+        command = [sys.executable, *words, str(tmp_path / "job.py"), str(tmp_path / name), llama, batch]
+        done = subprocess.run(
+            [*command, json.dumps(options)], capture_output=True, text=True, check=False, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        found.append([json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()])
+        AutoModelForCausalLM.from_pretrained(tmp_path / name / "model")
+    one, two = found
+    assert len({round(line["loss"], 4) for line in one}) == 4
+    for line, other in zip(one, two, strict=True):
+        assert line.keys() == other.keys()  # a step may have pairs of one kind only
+        for figure in {"loss", "rewards/margins", "margins/full", "margins/edit", "nll"} & line.keys():
+            assert other[figure] == pytest.approx(line[figure], abs=2e-5), figure
