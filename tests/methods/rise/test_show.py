@@ -230,7 +230,7 @@ NONE = [row | {"rate": None, "low": None, "high": None} for row in FAULTS]
 
 
 def test_faults_are_bars_side_by_side() -> None:
-    figure = draw_faults(
+    figure: Any = draw_faults(
         {"before": FAULTS, "after": [row | {"rate": 0.1, "low": None, "high": None} for row in FAULTS]}
     )
     drawn(figure)
@@ -263,7 +263,7 @@ def step(name: str, steps: Any, accuracy: float | None, low: float | None = None
     ],
 )
 def test_contenders_are_drawn_whatever_is_missing(rows: Any) -> None:
-    figure = draw_contenders(rows)
+    figure: Any = draw_contenders(rows)
     drawn(figure)
     named = {row["contender"] for row in rows if row["steps"] != "all"}
     assert {one.get_label() for one in figure.axes[0].containers} == named
@@ -284,7 +284,7 @@ def margin(name: str, kind: str, value: float, low: float | None = None, high: f
     ],
 )
 def test_margins_are_drawn_whatever_is_missing(rows: Any) -> None:
-    figure = draw_margins(rows)
+    figure: Any = draw_margins(rows)
     drawn(figure)
     points = [value for one in figure.axes[0].containers for value in one.lines[0].get_ydata()]
     assert points == [row["margin"] for row in rows]
@@ -292,7 +292,7 @@ def test_margins_are_drawn_whatever_is_missing(rows: Any) -> None:
 
 @pytest.mark.parametrize("lines", [[], [{"step": 1, "loss": 0.7}], [{"step": 1, "loss": 0.7, "margins/edit": 0.1}]])
 def test_training_is_drawn_whatever_is_missing(lines: Any) -> None:
-    figure = draw_training(lines)
+    figure: Any = draw_training(lines)
     drawn(figure)
     assert len(figure.axes[1].get_lines()) == sum("margins/edit" in line for line in lines)
 
