@@ -44,8 +44,9 @@ class RunCallback(TrainerCallback):
         self.advance(state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Count the step."""
+        """Count the step, and let no mean in the metrics reach over a checkpoint: what goes on there begins anew."""
         self.advance()
+        control.should_log = control.should_log or control.should_save
 
     def on_log(
         self,

@@ -388,11 +388,13 @@ def test_held_out_pairs_are_scored(tmp_path: Path) -> None:
     assert "eval_rewards/margins" in figures
 
 
-def job(folder: Path, *, stop_after: int | None = None, precompute: bool = True) -> dict[str, str]:
+def job(
+    folder: Path, *, stop_after: int | None = None, precompute: bool = True, config: TrainConfig = TRAIN
+) -> dict[str, str]:
     """Train in a run, as a method does; `stop_after` is where a kill comes."""
     with Run.open(folder, config={"job": "pairs"}) as run:
         kept = run.path / "reference.safetensors" if precompute else None
-        trainer = trainer_of(checkpoint_folder(run), reference_file=kept, precompute=precompute)
+        trainer = trainer_of(checkpoint_folder(run), config, reference_file=kept, precompute=precompute)
         if stop_after is not None:
             step = trainer.training_step
 
@@ -422,6 +424,13 @@ def test_a_training_that_was_stopped_ends_the_same(tmp_path: Path, precompute: b
         (tmp_path / "stopped" / "reference.safetensors").unlink(missing_ok=True)
     assert job(tmp_path / "stopped", precompute=precompute) == whole
     assert any("trainer_state.json" in name for name in whole)
+
+
+def test_figures_are_means_that_no_stop_can_cut(tmp_path: Path) -> None:
+    config = replace(TRAIN, steps=7, log_every=3, save_every=2)  # a checkpoint falls between two entries of the metrics
+    whole = job(tmp_path / "whole", config=config)
+    job(tmp_path / "stopped", stop_after=5, config=config)
+    assert job(tmp_path / "stopped", config=config) == whole
 
 
 def test_supervised_training_learns_completions_alone(tmp_path: Path) -> None:
