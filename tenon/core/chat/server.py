@@ -159,6 +159,10 @@ class ServerWriter:
         if now is not None and (then is None or now < then):
             self._goes_on = True
             return
+        if not seen:
+            raise BackendError(
+                f"{self.name} does not answer: {why}look at its address, its name for the model and its log."
+            )
         raise BackendError(
             f"{self.name} does not go on from the beginning of an answer ({why}prompt tokens with the message open: "
             f"{now}, closed: {then}). Set prefill = text and tokenizer = the model's name, so that the written-out "

@@ -254,6 +254,7 @@ def edit_command(
     with Run.open(out, config=settings, command=given(), seed=recipe.seed, identity=identity) as run:
         keep_recipe(run, recipe)
         edits = inject_errors(run, asked, solutions, recipe, writer=writer, tokenize=tokenize)
+        (out / "edits.jsonl").touch()  # of no attempts too: the next stage reads it
         figures = show_edits(run, edits)
         page = run.report("RISE: injected errors")
     told = f"{figures['kept']:,} of {figures['attempts']:,} edits are kept.\nNext: tenon rise pairs {samples} {out}\n"

@@ -233,17 +233,20 @@ def compare_command(
     Example: tenon rise compare nano-lm --set seeds=5 --out runs/rise-compare
     Example: tenon rise compare nano-lm --trainings runs/shared --only rise-0 --only full-0
     """
+    from tenon.core.chat import writer_for
     from tenon.core.config import load
     from tenon.core.errors import ConfigError
     from tenon.core.models.loading import weights_hash
     from tenon.core.results import write_results
     from tenon.core.run import Run
-    from tenon.methods.rise.compare import compare_contenders, train_contender, training_named
+    from tenon.methods.rise.compare import check_equal_steps, compare_contenders, train_contender, training_named
     from tenon.methods.rise.config import PRESETS, CompareConfig
     from tenon.methods.rise.show import show_comparison
 
     presets = {name: CompareConfig(recipe=one) for name, one in PRESETS.items()}
     settings = load(CompareConfig, presets=presets, preset=preset, file=config, sets=sets or ())
+    check_equal_steps(settings)
+    check_messages(writer_for(model, device=device), settings.recipe.prompt)
     if only:
         if trainings is None:
             raise ConfigError("--only trains into a folder that is shared; name it with --trainings.")

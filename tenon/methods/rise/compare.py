@@ -33,7 +33,7 @@ from tenon.methods.rise.trainer import train_on_pairs, train_supervised
 if TYPE_CHECKING:
     from tenon.methods.rise.rows import Pair
 
-__all__ = ["compare_contenders", "summary", "train_contender", "training_named"]
+__all__ = ["check_equal_steps", "compare_contenders", "summary", "train_contender", "training_named"]
 
 PROBES = 400
 """Unseen problems of whose true solutions a step is edited, to measure margins on."""
@@ -93,14 +93,10 @@ def train_contender(
     """Train one contender of one repetition, or go on with it, and give the folder of its model.
 
     Raises:
-        ConfigError: The recipe counts passes over the pairs, of which contenders have different numbers.
+        ConfigError: See `check_equal_steps`.
         RunConflict: Another process is making the same samples, edits or training.
     """
-    if config.recipe.rise.epochs is not None:
-        raise ConfigError(
-            f"recipe.rise.epochs is {config.recipe.rise.epochs}, and contenders have different numbers of pairs: they "
-            "would be trained for different numbers of steps. Set recipe.rise.epochs=none and recipe.rise.train.steps."
-        )
+    check_equal_steps(config)
     contender = CONTENDERS[name]
     recipe = contender.recipe(replace(config.recipe, seed=seed))
     recipe = replace(recipe, rise=replace(recipe.rise, train=replace(recipe.rise.train, seed=seed)))
@@ -115,6 +111,19 @@ def train_contender(
             train = train_supervised if contender.objective == "sft" else train_on_pairs
             train(own, model, pairs, recipe)
         return own.path / "model"
+
+
+def check_equal_steps(config: CompareConfig) -> None:
+    """Refuse a recipe that counts passes over the pairs, of which contenders have different numbers.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if config.recipe.rise.epochs is not None:
+        raise ConfigError(
+            f"recipe.rise.epochs is {config.recipe.rise.epochs}, and contenders have different numbers of pairs: they "
+            "would be trained for different numbers of steps. Set recipe.rise.epochs=none and recipe.rise.train.steps."
+        )
 
 
 def training_named(text: str) -> tuple[str, int]:

@@ -33,9 +33,9 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def ran(path: Path, policy: str, recipe: Recipe = RECIPE, writer: Any = None, **options: Any) -> dict[str, Any]:
-    options = {"unseen": UNSEEN, "problems": PROBLEMS, "device": "cpu"} | options
+    given: dict[str, Any] = {"unseen": UNSEEN, "problems": PROBLEMS, "device": "cpu"} | options
     with Run.open(path, config=recipe, seed=recipe.seed) as run:
-        return run_recipe(run, policy, writer or Solver(), TRAINED, recipe, **options)
+        return run_recipe(run, policy, writer or Solver(), TRAINED, recipe, **given)
 
 
 def rows(path: Path, name: str) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def test_the_distance_is_counted_in_the_policys_tokens(tmp_path: Path, policy: s
     edits = [one for one in read_pairs(tmp_path / "pairs.jsonl") if one.pair_kind == "edit"]
     assert edits
     assert max(one.edit_distance or 0 for one in edits) <= 2
-    tokens = tokens_of("nano-lm", recipe)
+    tokens: Any = tokens_of("nano-lm", recipe)
     assert tokens is not None
     text = "Step 1: There are 7 + 35 = 42 guests."
     assert load_tokenizer("nano-lm").decode(list(tokens(text))) == text  # nothing in front of it

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tenon.core.report import figure_from_matplotlib
 from tenon.core.run import Run
+from tenon.methods.rise.compare import summary
 from tenon.methods.rise.evaluate import Answer, figures
 from tenon.methods.rise.pictures import (
     draw_contenders,
@@ -33,7 +34,7 @@ from tenon.methods.rise.show import (
     show_training,
     told,
 )
-from tests.methods.rise.test_compare import row, summary
+from tests.methods.rise.test_compare import row
 
 EVIL = "<script>alert(1)</script>"
 PAIR = Pair(
