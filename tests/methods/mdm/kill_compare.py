@@ -19,5 +19,3 @@ def compare_job(path: Path) -> None:
     with Run.open(path, config=SMALL, command="compare job") as run:
         show_comparison(run, compare_contenders(run, SMALL, device="cpu"), SMALL)
         run.report("Comparison")
-    for pickle in path.rglob("training_args.bin"):
-        pickle.unlink()  # names the folder, which is another one each time

@@ -29,5 +29,3 @@ def finetune_job(path: Path) -> None:
     with Run.open(path, config=CONFIG, command="finetune job") as run:
         run.table("finetuning", [finetune(run, prepare(BACKBONE, ROWS, CONFIG), CONFIG)])
         run.report("Fine-tuning")
-    for pickle in path.glob("checkpoints/*/training_args.bin"):
-        pickle.unlink()  # names the folder, which is another one each time

@@ -17,6 +17,7 @@ from tenon.core.errors import BackendError, ConfigError, DataError, RunConflict
 from tenon.methods.rise.cli import app
 from tenon.methods.rise.config import ERROR_KINDS
 from tenon.methods.rise.rows import read_edits, read_pairs
+from tests.core.chat.conftest import NANO, real_server  # noqa: F401 - a fixture
 from tests.core.chat.loopback import Loopback, Reply, question, said
 from tests.methods.rise.solver import EDITING, changed, save_policy
 
@@ -297,11 +298,11 @@ def test_what_is_trained_on_is_not_measured_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sampling_by_a_real_server(real_server: str, sampled: Any) -> None:
+def test_sampling_by_a_real_server(real_server: str) -> None:  # noqa: F811 - the fixture
     server = ("--server", "prefill=text", "--server", "tokenizer=nano-lm")
     words = (
         "sample",
-        "nano-lm",
+        NANO,  # what the server calls it
         "--count",
         "4",
         *sets("sample.samples=1", "sample.temperature=0", "sample.max_tokens=60"),

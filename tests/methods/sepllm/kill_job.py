@@ -80,8 +80,6 @@ def training_job(path: Path) -> None:
         train_under_mask(run, model, TOKENIZER, IDS[:480].view(-1, TRAINING.row), TRAINING)
         run.table("losses", run.metrics())
         run.report("A training")
-    for pickle in path.glob("checkpoints/*/training_args.bin"):
-        pickle.unlink()  # names the folder, which is another one each time
 
 
 def ablation_job(path: Path) -> None:
