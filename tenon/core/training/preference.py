@@ -29,7 +29,7 @@ from tenon.core.errors import DataError, UnsupportedVersion
 from tenon.core.files import write_atomic
 from tenon.core.training.config import TrainConfig, training_options
 from tenon.core.training.packing import IGNORE
-from tenon.core.training.rows import PassRows
+from tenon.core.training.rows import step_order
 
 SUPPORTED = ">=1.16,<2"
 
@@ -61,7 +61,6 @@ __all__ = [
     "check_trl",
     "dpo_arguments",
     "sft_arguments",
-    "step_order",
 ]
 
 METRICS = (
@@ -118,23 +117,6 @@ def sft_arguments(train: TrainConfig, folder: Path) -> Any:
         dataset_kwargs={"skip_prepare_dataset": True},
         prediction_loss_only=True,
     )
-
-
-def step_order(lengths: Sequence[int], *, steps: int, group: int, seed: int) -> list[int]:
-    """Say which row comes when: pass after pass, each in an order of its own, a function of the seed alone.
-
-    The rows of one optimiser step are sorted by length, so that its batches have little padding; what a step learns is
-    a mean over all of them, whatever their order.
-
-    Args:
-        lengths: Of the rows [tokens].
-        steps: Optimiser steps.
-        group: Rows of a step, over all processes.
-        seed: Names the orders.
-    """
-    order = PassRows({"row": torch.arange(len(lengths))}, items=steps * group, seed=seed).order
-    tokens = torch.tensor(lengths)
-    return torch.cat([one[tokens[one].argsort(stable=True)] for one in order.split(group)]).tolist()
 
 
 @dataclass(frozen=True)
@@ -242,10 +224,7 @@ class PreferenceTrainer(_Quiet, DPOTrainer):
         if args.precompute_ref_log_probs:
             self.ref_model = None  # it has said all that it will be asked
         self.precompute_ref_logps = True  # in every batch its numbers come from us, even if only just before
-        if order is None:
-            group = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-            order = step_order(_lengths(self.train_dataset), steps=args.max_steps, group=group, seed=args.seed)
-        self.train_dataset = torch.utils.data.Subset(self.train_dataset, order)
+        self.train_dataset = _ordered(self.train_dataset, _lengths(self.train_dataset), order, args)
         self.remove_callback(PrinterCallback)  # standard output belongs to the result
 
     def score(self, model: Any, **text: Any) -> Any:
@@ -388,11 +367,8 @@ class SupervisedTrainer(_Quiet, SFTTrainer):
                 processing_class=copy.deepcopy(tokenizer),
                 peft_config=adapters,
             )
-        if order is None:
-            group = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-            lengths = [len(ids) for ids in dataset["input_ids"]]
-            order = step_order(lengths, steps=args.max_steps, group=group, seed=args.seed)
-        self.train_dataset = torch.utils.data.Subset(dataset, order)
+        lengths = [len(ids) for ids in dataset["input_ids"]]
+        self.train_dataset = _ordered(dataset, lengths, order, args)
         self.remove_callback(PrinterCallback)
 
 
@@ -402,6 +378,14 @@ def _older_names() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         yield
+
+
+def _ordered(dataset: Dataset, lengths: Sequence[int], order: Sequence[int] | None, args: Any) -> Any:
+    """Give the rows as training reads them; all that comes of it is a function of the seed."""
+    group = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+    if order is None:
+        order = step_order(lengths, steps=args.max_steps, group=group, seed=args.seed)
+    return torch.utils.data.Subset(dataset, order)
 
 
 def _pad(tokenizer: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tenon.core.seeds import torch_generator
 
-__all__ = ["PassRows", "whole_batch"]
+__all__ = ["PassRows", "step_order", "whole_batch"]
 
 
 class PassRows(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -46,3 +46,20 @@ def whole_batch(batch: Any) -> dict[str, Tensor]:
     """Give a batch that a data set has collated already, as the collator of a Trainer."""
     found: dict[str, Tensor] = batch
     return found
+
+
+def step_order(lengths: Sequence[int], *, steps: int, group: int, seed: int) -> list[int]:
+    """Say which row comes when: pass after pass, each in an order of its own, a function of the seed alone.
+
+    The rows of one optimiser step are sorted by length, so that its batches have little padding; what a step learns is
+    a mean over all of them, whatever their order.
+
+    Args:
+        lengths: Of the rows [tokens].
+        steps: Optimiser steps.
+        group: Rows of a step, over all processes.
+        seed: Names the orders.
+    """
+    order = PassRows({"row": torch.arange(len(lengths))}, items=steps * group, seed=seed).order
+    tokens = torch.tensor(lengths)
+    return torch.cat([one[tokens[one].argsort(stable=True)] for one in order.split(group)]).tolist()

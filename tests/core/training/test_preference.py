@@ -32,8 +32,8 @@ from tenon.core.training.preference import (
     check_trl,
     dpo_arguments,
     sft_arguments,
-    step_order,
 )
+from tenon.core.training.rows import step_order
 
 stock_warnings = pytest.mark.filterwarnings("ignore::FutureWarning")  # trl asks transformers for older names
 
