@@ -410,8 +410,6 @@ def job(
         train(trainer, run, metrics=METRICS)
         save_model(trainer, tiny_tokenizer(), run.path / "model")
         assert set(run.metrics()[0]) == {"step", "loss", "learning_rate", "grad_norm", *METRICS}
-    for pickle in folder.glob("checkpoints/*/training_args.bin"):
-        pickle.unlink()  # names the folder
     return fingerprints(folder, skip=VOLATILE)
 
 
