@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from tenon.core.chat.local import LocalWriter
 from tenon.core.commandline import given
-from tenon.core.config import to_dict
+from tenon.core.config import identity
 from tenon.core.errors import ConfigError
 from tenon.core.models.loading import load_model, load_tokenizer, weights_hash
 from tenon.core.run import Run
@@ -65,7 +65,7 @@ def compare_contenders(
     problems = word_problems(0, config.split, config.problems, max_steps=config.max_steps)
     asked = EvalConfig(prompt=config.recipe.prompt, max_tokens=config.recipe.sample.max_tokens)
     probes = held_out_pairs(problems[:PROBES], config.recipe, tokenize=tokens_of(model, config.recipe))
-    tokenizer = load_tokenizer(model)
+    tokenizer, right = load_tokenizer(model), {}
     home = trainings or run.path
     for seed in range(config.seeds):
         for name in config.contenders:
@@ -79,12 +79,13 @@ def compare_contenders(
             writer = LocalWriter(loaded, tokenizer, batch_size=batch_size)
             answers = evaluate(run, writer, questions_of(problems), asked, problems=problems, name=f"{name}-{seed}")
             key = f"{name}-{seed}"
+            right[key] = [bool(answer.correct) for answer in answers]
             if not run.done("models", key):
                 scored = margins(loaded, tokenizer, probes, config.recipe)
                 row = {"key": key, "contender": name, "seed": seed, "weights": weights_hash(trained)}
                 run.append("models", row | _measured(answers, scored))
     found = run.rows("models")
-    return {"models": found, **summary(found)}
+    return {"models": found, **summary(found, right)}
 
 
 def train_contender(
@@ -100,11 +101,11 @@ def train_contender(
     contender = CONTENDERS[name]
     recipe = contender.recipe(replace(config.recipe, seed=seed))
     recipe = replace(recipe, rise=replace(recipe.rise, train=replace(recipe.rise.train, seed=seed)))
-    identity = {"weights": weights_hash(model)}
+    weights = {"weights": weights_hash(model)}
     settings = {"contender": name, "questions": config.questions, "max_steps": config.max_steps}
-    settings |= {"recipe": to_dict(recipe)}
+    settings |= {"recipe": identity(recipe)}
     with Run.open(
-        home / "trainings" / f"{name}-{seed}", config=settings, command=given(), seed=seed, identity=identity
+        home / "trainings" / f"{name}-{seed}", config=settings, command=given(), seed=seed, identity=weights
     ) as own:
         if not own.stage_done("training"):
             pairs = _pairs(home, model, contender, recipe, seed, config, batch_size=batch_size, device=device)
@@ -158,12 +159,12 @@ def _pairs(
     """Give the pairs of a contender; solutions are sampled and edited once per seed and editor."""
     problems = word_problems(derive(seed, "questions"), "train", config.questions, max_steps=config.max_steps)
     questions, writer = questions_of(problems), LocalWriter(model, batch_size=batch_size, device=device)
-    sampled = {"prompt": to_dict(recipe.prompt), "sample": to_dict(recipe.sample), "questions": config.questions}
+    sampled = {"prompt": identity(recipe.prompt), "sample": identity(recipe.sample), "questions": config.questions}
     sampled |= {"max_steps": config.max_steps}
     with Run.open(home / f"seed-{seed}", config=sampled, command=given(), seed=seed, identity=writer.identity()) as own:
         solutions = sample_solutions(own, questions, writer, recipe)
     shared = replace(recipe, pairs=config.recipe.pairs)  # edits do not depend on who learns from them
-    edited = sampled | {"edit": to_dict(recipe.edit), "pairs": to_dict(shared.pairs)}
+    edited = sampled | {"edit": identity(recipe.edit), "pairs": identity(shared.pairs)}
     place = home / f"seed-{seed}-{recipe.edit.editor}"
     with Run.open(place, config=edited, command=given(), seed=seed, identity=writer.identity()) as own:
         edits = inject_errors(own, questions, solutions, shared, writer=writer, tokenize=tokens_of(model, recipe))
@@ -181,11 +182,18 @@ def _measured(answers: Sequence[Answer], scored: Sequence[Mapping[str, Any]]) ->
     }
 
 
-def summary(models: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def summary(
+    models: Sequence[Mapping[str, Any]], right: Mapping[str, Sequence[bool]] | None = None
+) -> dict[str, list[dict[str, Any]]]:
     """Give `contenders`, `steps`, `faults` and `margins`: means over seeds with their intervals.
 
-    `contenders` also has every other one's lead over `full` (ordinary DPO), paired by seed. Intervals are t-intervals
-    over seeds, never narrower than the draw of the questions alone makes them; what has no seeds has that alone.
+    `contenders` also has the lead over `full` (ordinary DPO) and over `base` (no training), paired by seed and by
+    question. Intervals are t-intervals over seeds, never narrower than the draw of the questions alone makes them; what
+    has no seeds has that alone, and a lead of one seed has none.
+
+    Args:
+        models: A row per trained model.
+        right: By the key of a model which questions it answered rightly; without it leads have the seeds' spread alone.
     """
     by_name: dict[str, dict[int, Mapping[str, Any]]] = {}
     for row in models:
@@ -195,12 +203,9 @@ def summary(models: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any
         asked, first = next(iter(rows.values()))["questions"], next(iter(rows.values()))
         told = {"contender": name, "seeds": len(rows), "questions": asked}
         told |= _mean("accuracy", [row["accuracy"]["all"] for row in rows.values()], asked)
-        if name != "full" and "full" in by_name and CONTENDERS[name].objective != "none":
-            shared = [seed for seed in rows if seed in by_name["full"]]
-            leads = [rows[seed]["accuracy"]["all"] - by_name["full"][seed]["accuracy"]["all"] for seed in shared]
-            if leads:
-                told["over full"] = fmean(leads)
-                told["over low"], told["over high"] = t_interval(leads)[1:] if len(leads) > 1 else (None, None)
+        for other in ("full", "base"):
+            if other in by_name and name not in (other, "base"):
+                told |= _lead(rows, by_name[other], other, right or {})
         tables["contenders"].append(told)
         numbers = [steps for steps in first["accuracy"] if steps != "all"]
         for steps in numbers:
@@ -218,6 +223,26 @@ def summary(models: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any
                 {"contender": name, "kind": kind, "margin": mean, "low": low, "high": high, "preferred": share}
             )
     return tables
+
+
+def _lead(
+    rows: Mapping[int, Mapping[str, Any]],
+    others: Mapping[int, Mapping[str, Any]],
+    name: str,
+    right: Mapping[str, Sequence[bool]],
+) -> dict[str, float | None]:
+    """Give the mean lead of one contender over another and its interval; a model without seeds is every seed's."""
+    pairs = [(row, others[0] if name == "base" else others.get(seed)) for seed, row in rows.items()]
+    shared = [(row, other) for row, other in pairs if other is not None]
+    if not shared:
+        return {}
+    mean, low, high = _over_seeds([row["accuracy"]["all"] - other["accuracy"]["all"] for row, other in shared])
+    if low is not None and high is not None and all(one["key"] in right for pair in shared for one in pair):
+        sides = [(right[row["key"]], right[other["key"]]) for row, other in shared]
+        leads = [fmean(ours[at] - theirs[at] for ours, theirs in sides) for at in range(len(sides[0][0]))]
+        drawn = 1.96 * stdev(leads) / math.sqrt(len(leads))  # the seeds answer the same questions
+        low, high = min(low, mean - drawn), max(high, mean + drawn)
+    return {f"over {name}": mean, f"over {name}, low": low, f"over {name}, high": high}
 
 
 def _mean(name: str, rates: Sequence[float], questions: int) -> dict[str, Any]:

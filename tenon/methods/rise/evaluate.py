@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "ask", "evaluate", "figures", "questions_of", "word_problems"]
 
 
+SUMS_ALONE = ("arithmetic", "other")
+"""The faults that can be told without a true solution."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """One graded answer."""
@@ -109,7 +113,8 @@ def figures(answers: Sequence[Answer]) -> dict[str, list[dict[str, Any]]]:
             groups.setdefault(one.steps, []).append(one)
     rows = [_accuracy(steps, groups[steps]) for steps in sorted(groups)] + [_accuracy("all", checked)]
     rows[-1] |= {"cut": sum(one.is_cut for one in answers), "unchecked": len(answers) - len(checked)}
-    return {"accuracy": rows, "faults": [_rate(kind, checked) for kind in (*FAULTS, "cut")]}
+    kinds = FAULTS if groups else SUMS_ALONE
+    return {"accuracy": rows, "faults": [_rate(kind, checked) for kind in (*kinds, "cut")]}
 
 
 def _judged(

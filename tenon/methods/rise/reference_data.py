@@ -23,7 +23,7 @@ def levenshtein(a: Sequence[object], b: Sequence[object]) -> int:
 
 
 def unbox_by_search(text: str) -> str:
-    r"""Take the innermost boxes off first: one that holds no other brace, then braces that hold none, until none is left.
+    r"""Take the innermost boxes off first: one that holds no other brace, then braces that hold none, until none is.
 
     Braces that are no box are hidden meanwhile. Delimiters stay.
     """

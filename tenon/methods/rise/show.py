@@ -113,7 +113,8 @@ def show_comparison(run: Run, tables: Mapping[str, Sequence[Mapping[str, Any]]])
     """Show contenders side by side, and give the comparison in sentences."""
     captions = {
         "contenders": "Accuracy on unseen word problems, the same for all: means over seeds with 95 % intervals, never "
-        "narrower than the draw of the questions; `over full`: lead over ordinary DPO, paired by seed.",
+        "narrower than the draw of the questions; `over full` and `over base`: lead over ordinary DPO and over no "
+        "training, paired by seed and question.",
         "steps": "By the number of steps of the true solution.",
         "faults": "How a solution goes wrong first, as a share of all solutions.",
         "margins": "log p(true step) - log p(edited step) on pairs that no training saw [nats].",
@@ -141,18 +142,20 @@ def _across(rows: Sequence[Mapping[str, Any]], column: str, value: str) -> dict[
 
 
 def told(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say what each contender solves, and whether it is told apart from ordinary DPO.
+    """Say what each contender solves, and whether it is told apart from ordinary DPO and from no training.
 
-    >>> lead = {"over full": 0.01, "over low": -0.02, "over high": 0.04}
+    >>> lead = {"over full": 0.01, "over full, low": -0.02, "over full, high": 0.04}
     >>> told([{"contender": "rise", "seeds": 5, "accuracy": 0.5, **lead}])
-    ['rise: 50.0 % solved; +1.0 points over full pairs, 95 % interval -2.0 to +4.0: not told apart with 5 seeds.']
+    ['rise: 50.0 % solved; +1.0 points over full, 95 % interval -2.0 to +4.0: not told apart with 5 seeds.']
     """
     sentences = []
     for row in rows:
         text = f"{row['contender']}: {100 * row['accuracy']:.1f} % solved"
-        if "over full" in row:
-            text += f"; {100 * row['over full']:+.1f} points over full pairs"
-            low, high = row["over low"], row["over high"]
+        for name in ("full", "base"):
+            if (lead := row.get(f"over {name}")) is None:
+                continue
+            text += f"; {100 * lead:+.1f} points over {name}"
+            low, high = row[f"over {name}, low"], row[f"over {name}, high"]
             if low is None:
                 text += ", one seed: no interval"
             else:

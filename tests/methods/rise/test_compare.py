@@ -48,6 +48,7 @@ def compared(path: Path, policy: str, config: CompareConfig = SMALL, **options: 
 
 def row(name: str, seed: int, accuracy: float, **other: Any) -> dict[str, Any]:
     return {
+        "key": f"{name}-{seed}",
         "contender": name,
         "seed": seed,
         "questions": 100,
@@ -93,7 +94,7 @@ def test_leads_over_full_pairs_are_paired_by_seed() -> None:
     tables = summary([row("base", 0, 0.9), *reversed(rise), *full])
     lead = of(tables["contenders"], contender="rise")
     half = 4.302653 * 0.02 / 3**0.5
-    found = [lead[name] for name in ("over full", "over low", "over high")]
+    found = [lead[name] for name in ("over full", "over full, low", "over full, high")]
     assert found == pytest.approx([0.04, 0.04 - half, 0.04 + half])
     for name in ("full", "base"):  # its own lead is none; what has no seeds has no pairs
         assert "over full" not in of(tables["contenders"], contender=name)
@@ -104,10 +105,28 @@ def test_leads_over_full_pairs_are_paired_by_seed() -> None:
     assert "over full" not in of(summary(rise)["contenders"], contender="rise")
 
 
+def test_a_lead_is_no_surer_than_the_questions_that_the_seeds_share() -> None:
+    right = {f"full-{seed}": [False] * 50 + [True] * 50 for seed in range(3)}
+    right |= {f"rise-{seed}": [True] * 10 + [False] * 40 + [True] * 50 for seed in range(3)}  # the same ten each time
+    rows = [row("full", seed, 0.5) for seed in range(3)] + [row("rise", seed, 0.6) for seed in range(3)]
+    alone, drawn = (of(summary(rows, known)["contenders"], contender="rise") for known in (None, right))
+    assert alone["over full, low"] == pytest.approx(0.1)  # no spread over seeds
+    half = 1.96 * (0.09 * 100 / 99 / 100) ** 0.5  # ten of a hundred differ, by one
+    ends = [drawn["over full, low"], drawn["over full, high"]]
+    assert ends == pytest.approx([0.1 - half, 0.1 + half])
+
+
+def test_leads_over_no_training_are_over_the_one_model_that_has_no_seeds() -> None:
+    rise = [row("rise", seed, accuracy) for seed, accuracy in enumerate((0.5, 0.6, 0.7))]
+    lead = of(summary([row("base", 0, 0.4), *rise])["contenders"], contender="rise")
+    assert lead["over base"] == pytest.approx(0.2)
+    assert lead["over base, high"] == pytest.approx(0.2 + 4.302653 * 0.1 / 3**0.5)
+
+
 def test_one_seed_has_no_spread_but_the_draw_of_the_questions() -> None:
     tables = summary([row("full", 0, 0.5), row("rise", 0, 0.6)])
     lead = of(tables["contenders"], contender="rise")
-    assert (lead["over full"], lead["over low"], lead["over high"]) == (pytest.approx(0.1), None, None)
+    assert (lead["over full"], lead["over full, low"], lead["over full, high"]) == (pytest.approx(0.1), None, None)
     assert lead["high"] == pytest.approx(0.6 + 1.96 * (0.24 / 100) ** 0.5)
     assert (of(tables["margins"], contender="rise", kind="all")["low"]) is None
 

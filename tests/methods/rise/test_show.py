@@ -318,10 +318,10 @@ def test_a_comparison_is_shown_with_one_seed_and_one_contender(tmp_path: Path, s
 
 def test_a_lead_is_told_only_where_its_interval_leaves_out_nothing() -> None:
     def sentence(low: float, high: float) -> str:
-        lead = {"over full": (low + high) / 2, "over low": low, "over high": high}
+        lead = {"over full": (low + high) / 2, "over full, low": low, "over full, high": high}
         return told([{"contender": "rise", "seeds": 5, "accuracy": 0.5, **lead}])[0]
 
-    assert sentence(0.01, 0.03) == "rise: 50.0 % solved; +2.0 points over full pairs, 95 % interval +1.0 to +3.0."
+    assert sentence(0.01, 0.03) == "rise: 50.0 % solved; +2.0 points over full, 95 % interval +1.0 to +3.0."
     assert sentence(-0.03, -0.01).endswith("interval -3.0 to -1.0.")
     for low, high in ((-0.01, 0.03), (0.0, 0.02), (-0.02, 0.0)):
         assert sentence(low, high).endswith(": not told apart with 5 seeds.")
