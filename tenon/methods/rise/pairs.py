@@ -117,8 +117,8 @@ def build_pairs(
         recipe: What becomes a pair, and the seed of the draws.
 
     Raises:
-        DataError: There is no pair at all: the message has the counts and what helps. Or a solution or an edit belongs
-            to no question.
+        DataError: There is no pair at all, or edited ones are wanted and there is none, so that training would be
+            ordinary DPO: the message has the counts and what helps. Or a solution or an edit belongs to no question.
     """
     by_question = _by_question(questions, solutions, "solution")
     edits_of = _by_question(questions, edits, "edit")
@@ -147,7 +147,7 @@ def build_pairs(
         asked[choice.outcome if choice.outcome != USED else PAIRED if new else "no edit kept"] += 1
         pairs += new
     counts = {"questions": _nonzero(asked), "edits": _nonzero(tried), "pairs": _nonzero(kinds)}
-    if not pairs:
+    if not pairs or (recipe.pairs.edited and not kinds["edit"]):
         raise DataError(_nothing(counts))
     return Pairs(tuple(pairs), counts)
 
@@ -218,7 +218,13 @@ def _nothing(counts: Mapping[str, Mapping[str, int]]) -> str:
         for name, count in counts["questions"].items()
     )
     edits = ", ".join(f"{count} {name}" for name, count in counts["edits"].items()) or "none was tried"
-    return f"There is no pair. Questions: {questions or 'none'}. Edits: {edits}."
+    told = f"Questions: {questions or 'none'}. Edits: {edits}."
+    if not (full := counts["pairs"].get("full", 0)):
+        return f"There is no pair. {told}"
+    return (
+        f"There is no edited pair, and {full} of whole solutions alone are ordinary DPO. {told} Take another "
+        "edit.editor or loosen edit.filters; for ordinary DPO on purpose, --set pairs.edited=0."
+    )
 
 
 def save_pairs(run: Run, pairs: Pairs) -> None:

@@ -9,6 +9,7 @@ pairs.jsonl       the interchange record of Step-DPO and of RISE's data files, w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +33,9 @@ __all__ = [
 
 SCHEMA = 1
 """Version of the pair record."""
+
+LONGEST_ANSWER = 500
+"""A longer gold answer is none: the checker finds it equal to nothing else [characters]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +174,7 @@ class Pair:
         """Read a record, also an old one of Step-DPO without `pair_kind`: with no first steps it is a full pair.
 
         Raises:
-            DataError: A text is missing or is none, or the record has a newer schema.
+            DataError: A text is missing or is none, the kind is unknown, or the record has a newer schema.
         """
         for name in ("prompt", "chosen", "rejected"):
             if not isinstance(row.get(name), str):
@@ -183,6 +187,11 @@ class Pair:
         steps = row.get("initial_reason_steps") or ""
         known = {name: row[name] for name in cls.__dataclass_fields__ if row.get(name) is not None}
         known |= {"initial_reason_steps": steps, "pair_kind": row.get("pair_kind") or ("edit" if steps else "full")}
+        if known["pair_kind"] not in ("full", "edit"):
+            raise DataError(
+                f"{where} has the pair_kind {known['pair_kind']!r}; give 'full' for whole solutions, 'edit' for steps, "
+                "or leave it out: then a row with initial_reason_steps compares steps."
+            )
         known["source_id"] = str(row.get("source_id") or where)
         return cls(**known)
 
@@ -194,15 +203,23 @@ def read_questions(path: Path) -> list[Question]:
     an `id` a question is named by the file and its line.
 
     Raises:
-        DataError: There is no such file, a line has no question or no answer, or two have one id.
+        DataError: There is no such file, a line has no question or no answer, two have one id, or two that ask the
+            same have different answers.
     """
     found: dict[str, Question] = {}
+    golds: dict[str, tuple[int, str]] = {}
     for number, row in _records(path):
         where = f"{path} line {number}"
         prompt = next((row[name] for name in ("prompt", "question", "problem") if isinstance(row.get(name), str)), "")
         if not prompt.strip():
             raise DataError(f"{where} has no question (keys: {', '.join(row)}); give it as text under 'prompt'.")
         answer = _gold(row, where)
+        first, gold = golds.setdefault(prompt.strip(), (number, answer))
+        if not _is_same(gold, answer):
+            raise DataError(
+                f"{path} asks the same in line {first} and line {number}, with the answers {gold!r} and {answer!r}; "
+                "one is wrong: leave it out."
+            )
         given = (row[name] for name in ("id", "key") if row.get(name) not in (None, ""))  # 0 is a name
         name = str(next(given, f"{path.stem}/{number}"))
         if name in found:
@@ -213,17 +230,43 @@ def read_questions(path: Path) -> list[Question]:
     return list(found.values())
 
 
+def _is_same(gold: str, other: str) -> bool:
+    from tenon.tasks.math.answers import same_answer
+
+    return gold == other or same_answer(gold, other)
+
+
+_LATEX = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+")
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_FORMULA = re.compile(r"[\d\\=+*/^<>√π∞-]")
+
+
+def _is_answer(text: str) -> bool:
+    r"""Whether a text can be a gold answer: mathematics, with a unit of up to two words, or a label of one word.
+
+    >>> [_is_answer(text) for text in ("17", r"\frac{1}{2}", "5 square inches", "x^2 - y", "(B)", "Evelyn")]
+    [True, True, True, True, True, True]
+    >>> _is_answer("I do not know at all, sorry"), _is_answer("about 3, but I am not sure")
+    (False, False)
+    """
+    if len(text.splitlines()) != 1 or len(text) > LONGEST_ANSWER:
+        return False
+    if not _FORMULA.search(text):
+        return all(len(part.split()) <= 1 for part in text.split(","))
+    return len(_WORD.findall(_LATEX.sub(" ", text))) <= (2 if re.search(r"[\d\\]", text) else 1)
+
+
 def _gold(row: Mapping[str, Any], where: str) -> str:
-    """The gold answer of a row; a missing one would make every solution a false wrong one."""
+    """The gold answer of a row; a missing one, or prose, would make every solution a false wrong one."""
     from tenon.tasks.math.answers import extract_answer
 
     value = row.get("answer", row.get("solution"))
     text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
     answer = (extract_answer(text) or text) if text else ""
-    if not answer or len(answer.splitlines()) > 1:
+    if not _is_answer(answer):
         raise DataError(
-            f"{where} has the answer {value!r}, which is no gold answer; give a number or an expression under "
-            "'answer', or a worked solution that ends in '#### 7', 'Answer: 7' or \\boxed{7}."
+            f"{where} has the answer {value!r}, which is no gold answer; give a number, an expression or a label of "
+            "one word under 'answer', or a worked solution that ends in '#### 7', 'Answer: 7' or \\boxed{7}."
         )
     return answer
 

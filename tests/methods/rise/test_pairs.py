@@ -204,7 +204,7 @@ def built(world: tuple[list[Question], list[Solution], list[Edit], Recipe]) -> P
     try:
         return build_pairs(*world)
     except DataError as error:
-        if not str(error).startswith("There is no pair."):
+        if not str(error).startswith(("There is no pair.", "There is no edited pair")):
             raise
         return None
 
@@ -289,6 +289,20 @@ def test_no_pair_is_an_error_that_says_why_and_what_helps() -> None:
         "1 edit distance, 1 no change",
     ):
         assert part in str(error.value)
+
+
+def test_without_an_edited_pair_it_would_be_ordinary_dpo_and_is_refused_unless_wanted() -> None:
+    dropped = [edit(1, "no closing fence"), edit(2, "no closing fence")]
+    with pytest.raises(DataError) as error:
+        build_pairs([QUESTION], BOTH, dropped, recipe())
+    for part in (
+        "There is no edited pair, and 1 of whole solutions alone are ordinary DPO",
+        "2 no closing fence",
+        "edit.editor",
+        "--set pairs.edited=0",
+    ):
+        assert part in str(error.value)
+    assert [pair.pair_kind for pair in build_pairs([QUESTION], BOTH, dropped, recipe(edited=0)).rows] == ["full"]
 
 
 @pytest.mark.parametrize("what", ["solution", "edit"])

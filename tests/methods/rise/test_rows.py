@@ -33,15 +33,15 @@ def test_questions_have_several_forms(tmp_path: Path) -> None:
     file = written(
         tmp_path,
         {"id": "a", "prompt": "How many?", "answer": 17, "dataset": "d", "more": 1},
-        {"question": "How many?", "answer": "3 + 4 = <<3+4=7>>7\n#### 7"},
-        {"problem": "How many?", "solution": r"It is $\boxed{\frac{1}{2}}$."},
-        {"id": 0, "prompt": "How many?", "answer": "Step 1: 3.\nAnswer: 3"},
+        {"question": "How many more?", "answer": "3 + 4 = <<3+4=7>>7\n#### 7"},
+        {"problem": "How much?", "solution": r"It is $\boxed{\frac{1}{2}}$."},
+        {"id": 0, "prompt": "How many in all?", "answer": "Step 1: 3.\nAnswer: 3"},
     )
     assert read_questions(file) == [
         Question(id="a", prompt="How many?", answer="17", dataset="d"),
-        Question(id="rows/2", prompt="How many?", answer="7", dataset="rows"),
-        Question(id="rows/3", prompt="How many?", answer=r"\frac{1}{2}", dataset="rows"),
-        Question(id="0", prompt="How many?", answer="3", dataset="rows"),
+        Question(id="rows/2", prompt="How many more?", answer="7", dataset="rows"),
+        Question(id="rows/3", prompt="How much?", answer=r"\frac{1}{2}", dataset="rows"),
+        Question(id="0", prompt="How many in all?", answer="3", dataset="rows"),
     ]
 
 
@@ -50,6 +50,39 @@ def test_a_gold_answer_that_is_none_is_refused_with_its_line(tmp_path: Path, ans
     file = written(tmp_path, {"prompt": "a", "answer": "1"}, {"prompt": "b", "answer": answer})
     with pytest.raises(DataError, match=r"line 2 has the answer .* no gold answer"):
         read_questions(file)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I do not know at all, sorry",
+        "no idea really",
+        "about 3, but I am not sure",
+        "#### sorry, I cannot say",
+        "1" * 501,
+    ],
+)
+def test_prose_is_no_gold_answer(tmp_path: Path, answer: str) -> None:
+    """It would make every solution a false wrong one."""
+    with pytest.raises(DataError, match=r"line 1 has the answer .* no gold answer"):
+        read_questions(written(tmp_path, {"prompt": "a", "answer": answer}))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["-1,250.5", "$18.90", "3/4", "12%", r"\frac{1}{2}", r"(3, \frac{\pi}{2})", r"\text{I and II only}", "x^2 - 3x + 1",
+     "[2,\u221e)", "B", "(A)", "yes", "Evelyn", "a, b", "5 square inches", "3 hours 20 minutes", r"10\text{ cm}", "2x + y = 3",
+     r"30^\circ", r"\sqrt{2} \text{ units}", r"x \in [-2,7]", "1,2,3"],
+)  # fmt: skip
+def test_mathematics_and_labels_are_gold_answers(tmp_path: Path, answer: str) -> None:
+    assert read_questions(written(tmp_path, {"prompt": "a", "answer": answer}))[0].answer == answer
+
+
+def test_a_question_with_two_answers_is_refused_with_both_lines(tmp_path: Path) -> None:
+    rows = [{"prompt": "a", "answer": "17"}, {"prompt": "b", "answer": "1"}, {"prompt": "a ", "answer": "17.0"}]
+    assert len(read_questions(written(tmp_path, *rows))) == 3
+    with pytest.raises(DataError, match="line 1 and line 4, with the answers '17' and '18'"):
+        read_questions(written(tmp_path, *rows, {"prompt": "a", "answer": "18"}))
 
 
 @pytest.mark.parametrize(
@@ -126,6 +159,7 @@ def test_pairs_survive_their_record_and_unknown_fields(tmp_path: Path) -> None:
         ({"chosen": None}, "line 1 has 'chosen' of type NoneType"),
         ({"rejected": ["a"]}, "line 1 has 'rejected' of type list"),
         ({"schema": SCHEMA + 1}, "newer than"),
+        ({"pair_kind": "edited"}, "line 1 has the pair_kind 'edited'; give 'full'"),
     ],
 )
 def test_pairs_that_are_none_are_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
