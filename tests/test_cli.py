@@ -9,7 +9,9 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from safetensors import SafetensorError
@@ -18,7 +20,7 @@ import tenon
 from tenon.cli.app import COMMANDS, explain, main, root
 from tenon.cli.runs import examine, remove
 from tenon.cli.tour import choose
-from tenon.core.commandline import emit
+from tenon.core.commandline import emit, given, settings_help
 from tenon.core.errors import ConfigError, DataError
 from tenon.core.run import Run
 from tenon.methods import METHODS
@@ -206,6 +208,65 @@ def test_a_removal_that_is_killed_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     assert examine(tmp_path / "a")["state"] == "half deleted"
     with Run.open(tmp_path / "a", config={"window": 5}) as run:  # no longer a run of its own: other work may begin
         assert run.rows("pairs") == []
+
+
+@pytest.mark.parametrize("shortened", [False, True])
+def test_no_password_of_an_address_is_kept_with_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shortened: bool
+) -> None:
+    words = ["rise", "sample", "m", "--base-url", "http://me:p@ss-1@host:80/v1", "--base-url=https://tok-2@host/a@b"]
+    monkeypatch.setattr(sys, "argv", ["tenon", *words, "--set", "name=a@b", "--questions", "http://host/a@b"])
+    with Run.open(tmp_path / "run", config={}, command=given(shortened=shortened)):
+        pass
+    kept = examine(tmp_path / "run")["command"]
+    everything = "".join(path.read_text() for path in (tmp_path / "run").rglob("*") if path.is_file())
+    for secret in ("me:", "p@ss", "ss-1", "tok-2"):
+        assert secret not in kept + everything
+    assert "'http://***@host:80/v1'" in kept
+    assert "'--base-url=https://***@host/a@b'" in kept
+    assert "name=a@b --questions http://host/a@b" in kept  # no name and password
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inner:
+    text: str = "Step 1: "
+    """Begins [here]."""
+    most: int | None = None
+    """Bound."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    inner: _Inner = field(default_factory=_Inner)
+    kind: Literal["LLM", "rules"] = "LLM"
+    """Who."""
+    fast: bool = True
+    """How."""
+    some: tuple[str, ...] = ("A", "b")
+    """What."""
+
+
+def test_help_shows_options_as_they_are_set_and_what_a_preset_changes() -> None:
+    nano = _Options(inner=_Inner(text="", most=3), kind="rules", fast=False)
+    lines = settings_help(_Options(), {"paper": _Options(), "nano": nano, "tiny": replace(nano, kind="LLM")}).split(
+        "\n\n"
+    )
+    assert lines[0] == "Presets: paper, nano, tiny."
+    assert lines[2:] == [
+        '  inner.text="Step 1: " (nano: ""; tiny: "")  Begins \\[here].',
+        "  inner.most=none (nano: 3; tiny: 3)  Bound.",
+        "  kind=LLM (nano: rules)  Who.",
+        "  fast=true (nano: false; tiny: false)  How.",
+        "  some=A,b  What.",
+    ]
+    assert settings_help(_Options(), {"nano": _Inner()}).split("\n\n")[3] == "  inner.most=none  Bound."
+    assert settings_help(_Options(), ["nano"], "kind").split("\n\n")[2:] == ["  kind=LLM  Who."]
+
+
+def test_help_of_rise_tells_what_a_command_begins_with() -> None:
+    shown = " ".join(run_tenon("rise", "sample", "--help").stdout.split())
+    assert "sample.temperature=0.2 (nano: 0.7) Divides" in shown
+    assert "prompt.system=You are a helpful assistant." in shown
 
 
 def test_json_results_hold_no_nan(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -53,18 +54,21 @@ Sets = Annotated[
 
 
 def given(*, shortened: bool = False) -> str:
-    """Give the command that this process was started with, as one would type it again.
+    """Give the command that this process was started with, as one would type it again; without passwords in addresses.
 
     >>> import unittest.mock
     >>> with unittest.mock.patch("sys.argv", ["tenon", "nano", "measure", "--books=/data/books", "--out", "/tmp/run"]):
     ...     given(shortened=True)
     'tenon nano measure --books=books'
+    >>> with unittest.mock.patch("sys.argv", ["tenon", "rise", "sample", "m", "--base-url=http://me:secret@host/v1"]):
+    ...     given()
+    "tenon rise sample m '--base-url=http://***@host/v1'"
 
     Args:
         shortened: For results that are committed: paths by their last name alone, and without the options that only
             say where to write.
     """
-    words, kept = iter(sys.argv[1:]), ["tenon"]
+    words, kept = (_USERINFO.sub("***@", word) for word in sys.argv[1:]), ["tenon"]
     for word in words:
         if shortened and word in ("--out", "--results"):
             next(words, None)
@@ -76,31 +80,50 @@ def given(*, shortened: bool = False) -> str:
     return shlex.join(kept)
 
 
+_USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
+"""Name and password in an address."""
+
+
 def settings_help(default: Any, presets: Collection[str] = (), *parts: str) -> str:
     """List every option of a config for the end of a command's --help: name, value unless set, and its text.
 
     Args:
         default: A config; those inside it are listed with their name before a dot.
-        presets: Names that --preset takes.
+        presets: Names that --preset takes. From a mapping to configs of the default's class, an option's line also
+            tells in which of them it is another: `temperature=0.2 (nano: 0.7)`.
         parts: List only these of its fields; none: all.
     """
     head = [f"Presets: {', '.join(presets)}."] if presets else []
-    return "\n\n".join([*head, "To --set, with what they are otherwise:", *_settings(default, "", parts)])
+    others = presets if isinstance(presets, Mapping) else {}
+    return "\n\n".join([*head, "To --set, with what they are otherwise:", *_settings(default, others, "", parts)])
 
 
-def _settings(config: Any, prefix: str, parts: Collection[str] = ()) -> Iterator[str]:
+def _settings(config: Any, others: Mapping[str, Any], prefix: str, parts: Collection[str] = ()) -> Iterator[str]:
     cls: Any = type(config)
-    texts = field_docs(cls)
+    texts, others = field_docs(cls), {name: other for name, other in others.items() if isinstance(other, cls)}
     for one in dataclasses.fields(config):
         if parts and one.name not in parts:
             continue
         value, name = getattr(config, one.name), f"{prefix}{one.name}"
+        there = {preset: getattr(other, one.name) for preset, other in others.items()}
         if dataclasses.is_dataclass(value):
-            yield from _settings(value, f"{name}.")
+            yield from _settings(value, there, f"{name}.")
         else:
-            shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
-            text = " ".join(texts.get(one.name, "").split()).replace("[", "\\[")  # no markup
-            yield f"  {name}={shown}  {text}"
+            told = "; ".join(f"{preset}: {_shown(other)}" for preset, other in there.items() if other != value)
+            line = (
+                f"  {name}={_shown(value)}{f' ({told})' if told else ''}  {' '.join(texts.get(one.name, '').split())}"
+            )
+            yield line.replace("[", "\\[")  # no markup
+
+
+def _shown(value: Any) -> str:
+    """Write a value as --set takes it; quoted where one would not see where a text ends."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(_shown, value))
+    is_plain = not isinstance(value, Mapping) and str(value) == " ".join(str(value).split()) != ""
+    return str(value) if is_plain else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def with_seed(sets: Sequence[str] | None, seed: int | None, *names: str) -> list[str]:
