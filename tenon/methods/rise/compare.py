@@ -17,6 +17,7 @@ from tenon.core.chat.local import LocalWriter
 from tenon.core.commandline import given
 from tenon.core.config import identity
 from tenon.core.errors import ConfigError
+from tenon.core.files import read_json
 from tenon.core.models.loading import load_model, load_tokenizer, weights_hash
 from tenon.core.run import Run
 from tenon.core.scoring.student import t_interval
@@ -65,7 +66,7 @@ def compare_contenders(
     problems = word_problems(0, config.split, config.problems, max_steps=config.max_steps)
     asked = EvalConfig(prompt=config.recipe.prompt, max_tokens=config.recipe.sample.max_tokens)
     probes = held_out_pairs(problems[:PROBES], config.recipe, tokenize=tokens_of(model, config.recipe))
-    tokenizer, right = load_tokenizer(model), {}
+    tokenizer, right, learnt = load_tokenizer(model), {}, {}
     home = trainings or run.path
     for seed in range(config.seeds):
         for name in config.contenders:
@@ -75,6 +76,7 @@ def compare_contenders(
             trained = model
             if contender.objective != "none":
                 trained = str(train_contender(home, model, name, seed, config, batch_size=batch_size, device=device))
+                learnt[f"{name}-{seed}"] = int(read_json(Path(trained).with_name("stages.json"))["training"]["rows"])
             loaded = load_model(trained, device=device)
             writer = LocalWriter(loaded, tokenizer, batch_size=batch_size)
             answers = evaluate(run, writer, questions_of(problems), asked, problems=problems, name=f"{name}-{seed}")
@@ -85,7 +87,7 @@ def compare_contenders(
                 row = {"key": key, "contender": name, "seed": seed, "weights": weights_hash(trained)}
                 run.append("models", row | _measured(answers, scored))
     found = run.rows("models")
-    return {"models": found, **summary(found, right)}
+    return {"models": found, **summary(found, right, learnt)}
 
 
 def train_contender(
@@ -183,7 +185,9 @@ def _measured(answers: Sequence[Answer], scored: Sequence[Mapping[str, Any]]) ->
 
 
 def summary(
-    models: Sequence[Mapping[str, Any]], right: Mapping[str, Sequence[bool]] | None = None
+    models: Sequence[Mapping[str, Any]],
+    right: Mapping[str, Sequence[bool]] | None = None,
+    learnt: Mapping[str, int] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Give `contenders`, `steps`, `faults` and `margins`: means over seeds with their intervals.
 
@@ -194,6 +198,7 @@ def summary(
     Args:
         models: A row per trained model.
         right: By the key of a model which questions it answered rightly; without it leads have the seeds' spread alone.
+        learnt: By the key of a model how many different rows it was trained on.
     """
     by_name: dict[str, dict[int, Mapping[str, Any]]] = {}
     for row in models:
@@ -202,6 +207,8 @@ def summary(
     for name, rows in by_name.items():
         asked, first = next(iter(rows.values()))["questions"], next(iter(rows.values()))
         told = {"contender": name, "seeds": len(rows), "questions": asked}
+        counts = [learnt[row["key"]] for row in rows.values() if learnt and row["key"] in learnt]
+        told |= {"rows": fmean(counts)} if counts else {}
         told |= _mean("accuracy", [row["accuracy"]["all"] for row in rows.values()], asked)
         for other in ("full", "base"):
             if other in by_name and name not in (other, "base"):
