@@ -16,10 +16,13 @@ from tenon.methods.rise.steps import split
 if TYPE_CHECKING:
     from tenon.core.run import Run
 
-__all__ = ["MOST_WITHOUT_STEPS", "check_steps", "count_solutions", "sample_requests", "sample_solutions"]
+__all__ = ["MOST_WITHOUT_STEPS", "check_steps", "count_solutions", "equal_ones", "sample_requests", "sample_solutions"]
 
 MOST_WITHOUT_STEPS = 0.9
 """A larger share of solutions without a step is an error."""
+
+MOST_EQUAL = 0.9
+"""From this share of questions on whose solutions are all the same, that is told."""
 
 _ADVICE = (
     "Take another prompt.splitter (line, blank and sentence need no markers), or ask for the format in "
@@ -53,7 +56,7 @@ def sample_solutions(
     grader: Grader = grade_mathematics,
     max_failed: int = 0,
 ) -> list[Solution]:
-    """Sample K solutions of every question and grade them; each is a row of samples.jsonl.
+    """Sample K solutions of every question (questions.jsonl) and grade them; each is a row of samples.jsonl.
 
     The prefill is part of a solution. One that nobody could grade, because the checker failed or ran out of time or the
     model refused, is neither right nor wrong.
@@ -74,6 +77,8 @@ def sample_solutions(
     for question in questions:
         if not question.answer.strip():
             raise DataError(f"Question {question.id!r} has no gold answer; all its solutions would count as wrong.")
+    for question in questions:
+        run.append("questions", {"key": question.id, **asdict(question)})
     answers = complete(
         run, sample_requests(questions, recipe), writer, name="answers", label="sampling", max_failed=max_failed
     )
@@ -88,12 +93,33 @@ def sample_solutions(
         found.append(_solution(question, sample, answer, recipe.prompt, grader))
         run.append("samples", asdict(found[-1]))
     if recipe.pairs.edited:
-        check_steps(found, recipe.prompt)
+        check_steps(found, recipe.prompt, again=f"tenon rise edit {run.path} --set prompt.splitter=sentence")
     counts = count_solutions(found, recipe.prompt)
     if counts["of one step"] > MOST_WITHOUT_STEPS * len(found):
         run.note(f"{counts['of one step']} of {len(found)} solutions are one step, from end to end. {_ADVICE}")
-    run.finish_stage("samples", **counts)
+    if told := equal_ones(found, recipe):
+        run.note(told)
+    if not run.stage_done("samples"):  # another splitter counts other steps in the same answers
+        run.finish_stage("samples", **counts)
     return found
+
+
+def equal_ones(solutions: Sequence[Solution], recipe: Recipe) -> str:
+    """Say that nearly all questions have K times the same solution, and what helps; empty: they have not."""
+    texts: dict[str, list[str]] = {}
+    for one in solutions:
+        texts.setdefault(one.id, []).append(one.text)
+    several = [set(found) for found in texts.values() if len(found) > 1]
+    equal = sum(len(found) == 1 for found in several)
+    if not several or equal < MOST_EQUAL * len(several):
+        return ""
+    told = f"{equal} of {len(several)} questions have {recipe.sample.samples} times the same solution: "
+    if recipe.sample.temperature == 0:
+        return told + "sample.temperature is 0; raise it, or set sample.samples=1."
+    return told + (
+        f"sample.temperature={recipe.sample.temperature} is too low, or the server does not look at it. Transformers' "
+        'draws with --server \'extra={"generation_config": "{\\"do_sample\\": true}"}\'.'
+    )
 
 
 def _solution(question: Question, sample: int, answer: Completion, prompt: PromptConfig, grader: Grader) -> Solution:
@@ -127,8 +153,13 @@ def count_solutions(solutions: Sequence[Solution], prompt: PromptConfig) -> dict
     }
 
 
-def check_steps(solutions: Sequence[Solution], prompt: PromptConfig) -> None:
+def check_steps(solutions: Sequence[Solution], prompt: PromptConfig, *, again: str = "") -> None:
     """Refuse solutions that do not follow the format of steps.
+
+    Args:
+        solutions: All of them.
+        prompt: What opens a step.
+        again: A command that goes on with these solutions and another splitter.
 
     Raises:
         DataError: More than 90 % have no step.
@@ -139,4 +170,5 @@ def check_steps(solutions: Sequence[Solution], prompt: PromptConfig) -> None:
         raise DataError(
             f"{share:.0%} of {len(solutions)} solutions have no step by the splitter {prompt.splitter!r}, e.g. "
             f"{example.key!r}: {example.text[:80]!r}. {_ADVICE}"
+            + (f" The solutions are kept; with another splitter they are edited by: {again}" if again else "")
         )

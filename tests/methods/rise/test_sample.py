@@ -16,8 +16,8 @@ from tenon.core.run import VOLATILE, Run
 from tenon.methods.rise import grading
 from tenon.methods.rise.config import PRESETS, PairConfig, PromptConfig, Recipe, SampleConfig
 from tenon.methods.rise.grading import Grade, grade_mathematics, graded
-from tenon.methods.rise.rows import Question, read_solutions
-from tenon.methods.rise.sample import check_steps, sample_requests, sample_solutions
+from tenon.methods.rise.rows import Question, read_questions, read_solutions
+from tenon.methods.rise.sample import check_steps, equal_ones, sample_requests, sample_solutions
 
 QUESTIONS = [Question(id="q1", prompt="2 + 3?", answer="5"), Question(id="q2", prompt="Half?", answer="0.5")]
 RECIPE = Recipe(
@@ -121,7 +121,8 @@ def test_solutions_without_steps_are_refused_if_nearly_all_are(tmp_path: Path) -
         DataError, match=r"100% of 4 solutions have no step by the splitter 'step', e.g. 'q1/0': 'So 5.'"
     ) as e:
         sampled(tmp_path, dict.fromkeys(SCRIPT, "So 5."), recipe)
-    assert "prompt.splitter" in str(e.value)
+    assert f"tenon rise edit {tmp_path} --set prompt.splitter=sentence" in str(e.value)
+    assert [row.id for row in read_questions(tmp_path / "questions.jsonl")] == ["q1", "q2"]
     # where no edited pairs are wanted, steps do not matter
     full_only = replace(recipe, pairs=PairConfig(edited=0))
     assert len(sampled(tmp_path / "full", dict.fromkeys(SCRIPT, "So 5."), full_only)) == 4
@@ -139,10 +140,32 @@ def test_nine_in_ten_without_steps_are_still_accepted(tmp_path: Path) -> None:
 
 
 def test_solutions_of_one_step_are_told(tmp_path: Path) -> None:
-    sampled(tmp_path, dict.fromkeys(SCRIPT, "So 5."))
+    sampled(tmp_path, {key: f"So {key}." for key in SCRIPT})
     with Run.open(tmp_path, config=RECIPE) as run:
         (note,) = run.collect("").notes
     assert note.startswith("4 of 4 solutions are one step, from end to end. Take another prompt.splitter")
+
+
+@pytest.mark.parametrize(
+    ("temperature", "words"),
+    [(0.7, r'extra={"generation_config": "{\"do_sample\": true}"}'), (0.0, "temperature is 0")],
+)
+def test_equal_solutions_of_a_question_are_told(tmp_path: Path, temperature: float, words: str) -> None:
+    recipe = replace(RECIPE, sample=replace(RECIPE.sample, temperature=temperature))
+    sampled(tmp_path, lambda request: f"2 + 3 = 5.\nStep 2: So {request.key[:2]}.", recipe)
+    with Run.open(tmp_path, config=recipe) as run:
+        (note,) = run.collect("").notes
+    assert note.startswith("2 of 2 questions have 2 times the same solution")
+    assert words in note
+
+
+def test_solutions_that_differ_or_stand_alone_are_not_told_to_be_equal(tmp_path: Path) -> None:
+    one, other = sampled(tmp_path)[:2]
+    assert equal_ones([one], RECIPE) == ""  # K is 1
+    equal = [replace(solution, id=str(n)) for n in range(9) for solution in (one, one)]
+    assert equal_ones(equal, RECIPE)
+    assert equal_ones([*equal, one, other], RECIPE)  # 9 of 10
+    assert equal_ones([*equal[:4], one, other], RECIPE) == ""
 
 
 def test_a_question_without_a_gold_answer_is_refused(tmp_path: Path) -> None:
