@@ -185,6 +185,9 @@ class RISEConfig:
     """Read what both sides of a pair share once, where the model's attention allows: the same numbers, in less time."""
     epochs: float | None = None
     """Passes over the pairs; none: `train.steps` steps."""
+    pairs_per_step: int | None = None
+    """Pairs of an optimiser step over all processes, in place of `train.accumulation`; none: train.batch_size x
+    train.accumulation x processes."""
     warmup_ratio: float | None = None
     """Share of the steps over which the learning rate rises; none: `train.warmup_steps` steps."""
     lora_rank: int = 0
@@ -206,19 +209,35 @@ class RISEConfig:
         require(0 <= self.label_smoothing < 0.5, self, "label_smoothing", "between 0 and 0.5")
         require(self.epochs is None or self.epochs > 0, self, "epochs", "above 0, or none")
         require(self.warmup_ratio is None or 0 <= self.warmup_ratio <= 1, self, "warmup_ratio", "from 0 to 1, or none")
+        is_said_once = self.pairs_per_step is None or self.train.accumulation == 1
+        require(is_said_once, self, "pairs_per_step", "none where train.accumulation is set")
+        self._accumulation(processes=1)
         require(self.lora_rank >= 0, self, "lora_rank", "0 or more")
         is_half = self.dtype not in ("auto", "float32", "float64")
         why = "float32 or auto where all weights are trained: in fewer bits small steps are rounded away"
         require(bool(self.lora_rank) or not is_half, self, "dtype", why)
 
     def scheduled(self, pairs: int, processes: int = 1) -> TrainConfig:
-        """Give the optimiser's settings for so many pairs: epochs and warm-up share as steps."""
-        rows = self.train.batch_size * self.train.accumulation * processes
+        """Give the optimiser's settings for so many pairs: epochs and warm-up share as steps, pairs as accumulation.
+
+        Raises:
+            ConfigError: So many processes cannot share the pairs of a step evenly.
+        """
+        accumulation = self._accumulation(processes)
+        rows = self.train.batch_size * accumulation * processes
         steps = self.train.steps if self.epochs is None else max(1, math.ceil(self.epochs * pairs / rows))
         warmup = min(self.train.warmup_steps, steps)
         if self.warmup_ratio is not None:
             warmup = math.ceil(self.warmup_ratio * steps)
-        return replace(self.train, steps=steps, warmup_steps=warmup)
+        return replace(self.train, accumulation=accumulation, steps=steps, warmup_steps=warmup)
+
+    def _accumulation(self, processes: int) -> int:
+        if self.pairs_per_step is None:
+            return self.train.accumulation
+        size = self.train.batch_size * processes
+        why = f"a multiple of {size}: train.batch_size x {processes} process{'es' if processes > 1 else ''}"
+        require(self.pairs_per_step >= 1 and self.pairs_per_step % size == 0, self, "pairs_per_step", why)
+        return self.pairs_per_step // size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,8 +264,7 @@ _STEP_BY_STEP = PromptConfig(
     prefill="Let's think step by step.\nStep 1: ",  # [code] in our words, with its blank
 )
 _OPTIMISER = TrainConfig(
-    batch_size=4,  # [code] times 8 GPUs
-    accumulation=32,  # [code] 128 pairs a step on one GPU; 4 on eight
+    batch_size=4,  # [code] per GPU
     learning_rate=5e-7,  # [code]
     schedule="cosine",  # [code]
     min_lr_ratio=0.0,  # [code]
@@ -265,7 +283,7 @@ PRESETS: Mapping[str, Recipe] = {
         edit=EditConfig(editor="llm", window=4, max_tokens=2048),  # [code] greedy
         pairs=PairConfig(full=True, edited=1),  # [paper] N = 1 for Qwen2-7B, 3 for Llama-3.1-8B
         rise=RISEConfig(  # [code]
-            beta=0.4, epochs=8, warmup_ratio=0.1,  # [code]
+            beta=0.4, epochs=8, pairs_per_step=128, warmup_ratio=0.1,  # [code] 128 = 4 x 4 accumulated x 8 GPUs
             dtype="float32",  # [code] as DeepSpeed keeps the weights; they are multiplied in bfloat16 all the same
             max_length=1024, max_prompt_length=512,  # [code]
             nll_weight=1.0, eos_on_terminal=True,  # [ours] the paper has the term, its weight is unknown
@@ -281,7 +299,7 @@ PRESETS: Mapping[str, Recipe] = {
         ),
         pairs=PairConfig(full=True, edited=1, cut_rejected=True),  # [code]
         rise=RISEConfig(  # [code]
-            beta=0.4, epochs=8, warmup_ratio=0.1,  # [code]
+            beta=0.4, epochs=8, pairs_per_step=128, warmup_ratio=0.1,  # [code] 128 = 4 x 4 accumulated x 8 GPUs
             dtype="float32",  # [code] as DeepSpeed keeps the weights; they are multiplied in bfloat16 all the same
             max_length=1024, max_prompt_length=512, cut_completion=True,  # [code]
             nll_weight=0.0, eos_on_terminal=False,  # [code]

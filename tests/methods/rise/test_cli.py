@@ -183,7 +183,7 @@ def test_rows_of_step_dpo_are_trained_on(tmp_path: Path) -> None:
         for steps in ("", "Step 1:")
     ]
     Path("old.jsonl").write_text("\n".join(map(json.dumps, old)))
-    facts = answered("train", policy, "old.jsonl", *sets(*QUICK, "rise.epochs=none", "rise.train.accumulation=1"))
+    facts = answered("train", policy, "old.jsonl", *sets(*QUICK, "rise.epochs=none", "rise.pairs_per_step=none"))
     assert (facts["rows"], facts["edit_rows"], facts["steps"]) == (2, 1, 2)
 
 
@@ -249,7 +249,7 @@ def apples(path: str, body: dict[str, Any]) -> Reply:
 def test_gsm8k_from_its_own_files_to_a_trained_and_measured_model(tmp_path: Path) -> None:
     policy = save_policy(tmp_path / "policy", "qwen2")
     train, unseen = gsm8k("train.jsonl", range(6)), gsm8k("test.jsonl", range(20, 23))
-    quick = sets("rise.train.device=cpu", "rise.epochs=1", "rise.train.accumulation=1", "sample.max_tokens=60")
+    quick = sets("rise.train.device=cpu", "rise.epochs=1", "rise.pairs_per_step=none", "sample.max_tokens=60")
     with Loopback(apples) as server:
         words = ("run", policy, "--questions", train, "--unseen", unseen, "--base-url", server.url, "--served", "tom")
         facts = answered(*words, *quick, "--device", "cpu", "--out", "run")
