@@ -20,7 +20,7 @@ from tenon.methods.rise.rows import Choice, Edit, Pair, Question, Solution
 if TYPE_CHECKING:
     from tenon.core.run import Run
 
-__all__ = ["ADVICE", "USED", "Pairs", "build_pairs", "choose", "choose_all", "export_pairs", "save_pairs"]
+__all__ = ["ADVICE", "USED", "Pairs", "build_pairs", "choose", "choose_all", "export_pairs", "save_pairs", "told"]
 
 USED = "used"
 
@@ -212,17 +212,25 @@ def _nonzero(counts: Counter[str]) -> dict[str, int]:
     return {name: count for name, count in sorted(counts.items()) if count}
 
 
-def _nothing(counts: Mapping[str, Mapping[str, int]]) -> str:
-    questions = "; ".join(
-        f"{count} {name}" + (f" ({ADVICE[name]})" if name in ADVICE else "")
-        for name, count in counts["questions"].items()
+def told(questions: Mapping[str, int]) -> str:
+    """Say how many questions ended in which way, and what helps.
+
+    >>> told({"all cut": 2, "used": 1})
+    '2 all cut (raise sample.max_tokens); 1 used'
+    """
+    return "; ".join(
+        f"{count} {name}" + (f" ({ADVICE[name]})" if name in ADVICE else "") for name, count in questions.items()
     )
+
+
+def _nothing(counts: Mapping[str, Mapping[str, int]]) -> str:
+    questions = told(counts["questions"])
     edits = ", ".join(f"{count} {name}" for name, count in counts["edits"].items()) or "none was tried"
-    told = f"Questions: {questions or 'none'}. Edits: {edits}."
+    found = f"Questions: {questions or 'none'}. Edits: {edits}."
     if not (full := counts["pairs"].get("full", 0)):
-        return f"There is no pair. {told}"
+        return f"There is no pair. {found}"
     return (
-        f"There is no edited pair, and {full} of whole solutions alone are ordinary DPO. {told} Take another "
+        f"There is no edited pair, and {full} of whole solutions alone are ordinary DPO. {found} Take another "
         "edit.editor or loosen edit.filters; for ordinary DPO on purpose, --set pairs.edited=0."
     )
 

@@ -14,9 +14,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tenon.core.report import Mark
-    from tenon.methods.rise.rows import Pair
+    from tenon.methods.rise.rows import Edit, Pair
 
-__all__ = ["draw_contenders", "draw_faults", "draw_margins", "draw_training", "edited_words", "excerpt"]
+__all__ = [
+    "draw_contenders",
+    "draw_faults",
+    "draw_margins",
+    "draw_training",
+    "edited_words",
+    "excerpt",
+    "excerpt_of_attempt",
+]
+
+FEW = 12
+"""So many points of a line are marked each."""
 
 _WORDS = re.compile(r"\d+(?:[.,]\d+)*|\w+|\s+|.", re.DOTALL)
 
@@ -46,13 +57,26 @@ def excerpt(pair: Pair) -> Excerpt:
     kind = "whole solutions" if pair.pair_kind == "full" else f"{pair.edit_type}, step {pair.step}"
     ahead: list[tuple[str, Mark]] = [(f"{pair.prompt}\n", "soft")]
     if pair.pair_kind == "full":
-        wrong: list[tuple[str, Mark]] = [("\n", "soft"), (pair.rejected, "added")]
-        return Excerpt(kind, (*ahead, (pair.chosen, "plain"), *wrong))
+        right: list[tuple[str, Mark]] = [("chosen\n", "soft"), (pair.chosen, "plain")]
+        wrong: list[tuple[str, Mark]] = [("\nrejected\n", "soft"), (pair.rejected, "added")]
+        return Excerpt(kind, (*ahead, *right, *wrong))
     distance = "" if pair.edit_distance is None else f", distance {pair.edit_distance}"
     return Excerpt(
         kind + distance,
         (*ahead, (pair.initial_reason_steps, "soft"), *edited_words(pair.chosen, pair.rejected)),
     )
+
+
+def excerpt_of_attempt(edit: Edit) -> Excerpt:
+    """Show an attempt at a step: what was shown, and what the editor answered, word for word."""
+    answer = "no answer" if edit.answer is None else edit.answer
+    parts: list[tuple[str, Mark]] = [
+        (edit.prefix, "soft"),
+        (edit.chosen, "plain"),
+        ("\nanswer\n", "soft"),
+        (answer, "soft" if edit.answer is None else "added"),
+    ]
+    return Excerpt(f"{edit.outcome}: {edit.kind or 'no kind'}, step {edit.step}", tuple(parts))
 
 
 def _heights(rows: Sequence[Mapping[str, Any]], name: str, scale: float) -> tuple[Any, Any]:
@@ -131,15 +155,24 @@ def draw_training(lines: Sequence[Mapping[str, Any]]) -> Figure:
         figure = Figure(figsize=(7.0, 3.2))
         left, right = figure.subplots(1, 2)
         told = [line for line in lines if line.get("loss") is not None]
-        left.plot([line["step"] for line in told], [line["loss"] for line in told])
+        left.plot([line["step"] for line in told], [line["loss"] for line in told], marker=_marker(told))
         left.set(xlabel="step", ylabel="loss")
         for name in ("rewards/margins", "margins/full", "margins/edit"):
             points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
             if points:
-                right.plot(*zip(*points, strict=True), label=name.replace("rewards/margins", "all pairs"))
+                right.plot(
+                    *zip(*points, strict=True),
+                    marker=_marker(points),
+                    label=name.replace("rewards/margins", "all pairs"),
+                )
         right.set(xlabel="step", ylabel="reward margin")
         _name(right)
         return figure
+
+
+def _marker(points: Sequence[Any]) -> str:
+    """Give points where they are few: a line of one point, or the last step of a short training, cannot be seen."""
+    return "o" if len(points) <= FEW else ""
 
 
 def draw_margins(rows: Sequence[Mapping[str, Any]]) -> Figure:

@@ -54,7 +54,7 @@ def run_recipe(
         device: Where it is measured.
 
     Returns:
-        `sampling`, `editing`, `pairs`, `training`, and `accuracy` before and after.
+        `sampling`, `editing`, `pairs`, of which `full` and `edited`, `training`, and `accuracy` before and after.
 
     Raises:
         DataError: A question is both trained and measured on; or a stage has nothing to give to the next: the message
@@ -65,6 +65,9 @@ def run_recipe(
             f"{len(seen)} of {len(unseen)} unseen questions are also trained on, e.g. {min(seen)[:80]!r}; what is "
             "measured on them says nothing. Give other ones with --unseen."
         )
+    if unseen:
+        for table in ("accuracy", "faults"):
+            run.table(table, [])  # the page has them first, in the order of their first call
     solutions = sample_solutions(run, questions, writer, recipe)
     facts: dict[str, Any] = {"sampling": show_solutions(run, solutions)}
     edits = inject_errors(run, questions, solutions, recipe, writer=writer, tokenize=tokens_of(model, recipe))
@@ -72,7 +75,8 @@ def run_recipe(
     built = build_pairs(questions, solutions, edits, recipe)
     save_pairs(run, built)
     show_pairs(run, built.rows, built.counts)
-    facts["pairs"] = len(built.rows)
+    kinds = built.counts["pairs"]
+    facts |= {"pairs": len(built.rows), "full": kinds.get("full", 0), "edited": kinds.get("edit", 0)}
     counted = {}
     asked = EvalConfig(prompt=recipe.prompt, max_tokens=recipe.sample.max_tokens)
     if unseen and is_main():

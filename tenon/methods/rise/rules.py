@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 CANNOT = (
     "nothing to change",
-    "no equation holds",
+    "no true equation to break",
     "stays true",
     "no error is near enough",
 )
@@ -99,7 +99,7 @@ def edit_by_rules(shown: Shown, kind: ErrorKind, random: Random) -> Proposal:
         return _first(shown, _other_numbers(shown, numbers, kind, random), lambda text: True)
     true = [one for one in equations if one.holds]
     if not true:
-        return Proposal(None, "no equation holds")
+        return Proposal(None, "no true equation to break")
     false_before = _false(find_equations(shown.window))
 
     def is_worse(text: str) -> bool:

@@ -6,7 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tenon.methods.rise.pictures import draw_contenders, draw_faults, draw_margins, draw_training, excerpt
+from tenon.methods.rise.pictures import (
+    draw_contenders,
+    draw_faults,
+    draw_margins,
+    draw_training,
+    excerpt,
+    excerpt_of_attempt,
+)
 
 if TYPE_CHECKING:
     from tenon.core.run import Run
@@ -24,6 +31,16 @@ __all__ = [
 
 SHOWN = 24
 """Pairs on the page; all of them are in pairs.jsonl."""
+
+OF_EACH = 3
+"""Attempts of each outcome on the page; all of them are in edits.jsonl."""
+
+
+CAPTIONS = {
+    "questions": "What became of them: each is in exactly one row.",
+    "edits": "What became of them: each is in exactly one row.",
+    "pairs": "How many there are of each kind, and how many edited ones are missing.",
+}
 
 
 def show_solutions(run: Run, solutions: Sequence[Solution]) -> dict[str, Any]:
@@ -57,7 +74,17 @@ def show_edits(run: Run, edits: Sequence[Edit]) -> dict[str, Any]:
         rows.append(
             {"error": kind or "none fits", "attempts": found.total(), **{name: found[name] for name in outcomes}}
         )
-    run.table("edits", rows, "Attempts to inject an error into a step: kept, or why not.")
+    run.table("attempts", rows, "Attempts to inject an error into a step: kept, or why not.")
+    shown = [one for name in outcomes for one in [one for one in edits if one.outcome == name][:OF_EACH]]
+    if shown:
+        caption = f"The first {OF_EACH} of each outcome: the step, and what the editor answered."
+        run.excerpts("answers", [excerpt_of_attempt(one) for one in shown], caption)
+    unclosed = sum(one.outcome == "no closing fence" for one in edits)
+    if 2 * unclosed > len(edits):
+        run.note(
+            f"{unclosed} of {len(edits)} answers have no closing fence: the editor does not follow the request, or is "
+            "cut. Let another model edit (--model), raise edit.max_tokens, or --set edit.editor=rules."
+        )
     return {"attempts": len(edits), "kept": sum(one.outcome == "kept" for one in edits)}
 
 
@@ -71,23 +98,25 @@ def show_pairs(run: Run, pairs: Sequence[Pair], counts: Mapping[str, Mapping[str
     """
     for name, found in counts.items():
         rows = [{"outcome": outcome, name: count} for outcome, count in found.items()]
-        run.table(f"what became of {name}".replace(" ", "-"), rows, f"Every one of the {name} is in exactly one row.")
+        run.table(name, rows, CAPTIONS.get(name, ""))
     edited = [pair for pair in pairs if pair.pair_kind == "edit"]
     full = [pair for pair in pairs if pair.pair_kind == "full"]
     if edited:
         caption = (
-            f"The first {min(SHOWN, len(edited))} of {len(edited)}: the step as the model wrote it, and the error."
+            f"The first {min(SHOWN, len(edited))} of {len(edited)}. What is struck out stood in the true step, what is "
+            "bold replaced it: the error."
         )
-        run.excerpts("edited-pairs", [excerpt(pair) for pair in edited[:SHOWN]], caption)
+        run.excerpts("steps", [excerpt(pair) for pair in edited[:SHOWN]], caption)
     if full:
         caption = f"The first {min(SHOWN // 4, len(full))} of {len(full)}: a right and a wrong solution of the model."
-        run.excerpts("full-pairs", [excerpt(pair) for pair in full[: SHOWN // 4]], caption)
+        run.excerpts("whole", [excerpt(pair) for pair in full[: SHOWN // 4]], caption)
 
 
 def show_training(run: Run, facts: Mapping[str, Any]) -> None:
     """Show what was trained on, and how loss and margins went."""
     left_out = ", ".join(f"{count} {reason}" for reason, count in facts["dropped"].items())
-    run.table("training", [{**facts, "dropped": left_out or "none"}], "Pairs left out are counted by reason.")
+    row = {name.replace("_", " "): value for name, value in {**facts, "dropped": left_out or "none"}.items()}
+    run.table("training", [row], "Pairs left out are counted by reason.")
     lines = run.metrics()
     if any(line.get("loss") is not None for line in lines):
         run.figure("training", draw_training(lines), "Loss and margins over the steps.", "Two lines over steps.")

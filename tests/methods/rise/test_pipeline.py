@@ -61,9 +61,14 @@ def test_a_run_goes_from_questions_to_a_measured_model(
     with Run.open(tmp_path, config=RECIPE) as run:
         assert list(run.stages()) == ["samples", "choices", "edits", "pairs", "training"]
         shown = run.collect("t")
-    assert {"solutions", "edits", "training", "accuracy", "faults"} <= {one.name for one in shown.tables}
+    assert [one.name for one in shown.tables] == [  # first what came out of it
+        "accuracy", "faults", "solutions", "attempts", "questions", "edits", "pairs", "training",
+    ]  # fmt: skip
+    assert [row["model"] for row in shown.tables[0].rows if row["steps"] == "all"] == ["before", "after"]
     assert {one.name for one in shown.figures} == {"training", "faults"}
-    assert {one.name for one in shown.excerpts} == {"edited-pairs", "full-pairs"}
+    assert {one.name for one in shown.excerpts} == {"answers", "steps", "whole"}
+    kinds = [one.pair_kind for one in read_pairs(tmp_path / "pairs.jsonl")]
+    assert (facts["full"], facts["edited"]) == (kinds.count("full"), kinds.count("edit"))
     # The same command again asks nothing, trains nothing and finds the same.
     monkeypatch.setattr("tenon.core.training.loop.train", None)
     nobody = ScriptedWriter(lambda request: pytest.fail("asked again"), "solver")

@@ -101,8 +101,12 @@ def test_an_excerpt_shows_the_question_the_steps_so_far_and_the_edit() -> None:
     )
     whole = excerpt(FULL)
     assert whole.heading == "whole solutions"
-    assert ("Answer: 7", "plain") in whole.parts
-    assert ("Answer: 8", "added") in whole.parts
+    assert whole.parts[1:] == (
+        ("chosen\n", "soft"),
+        ("Answer: 7", "plain"),
+        ("\nrejected\n", "soft"),
+        ("Answer: 8", "added"),
+    )
     assert excerpt(replace(PAIR, edit_distance=None)).heading == "value, step 1"
 
 
@@ -166,7 +170,7 @@ def test_attempts_are_counted_by_error_and_outcome(tmp_path: Path) -> None:
     ]
     with Run.open(tmp_path, config={}) as run:
         assert show_edits(run, edits) == {"attempts": 4, "kept": 2}
-        assert table(run, "edits") == [
+        assert table(run, "attempts") == [
             {"error": "value", "attempts": 2, "kept": 1, "blank step": 0, "no change": 1},
             {"error": "none fits", "attempts": 1, "kept": 0, "blank step": 1, "no change": 0},
             {"error": "swap", "attempts": 1, "kept": 1, "blank step": 0, "no change": 0},
@@ -175,19 +179,49 @@ def test_attempts_are_counted_by_error_and_outcome(tmp_path: Path) -> None:
         run.report("none")
 
 
+def test_three_attempts_of_each_outcome_are_shown_with_what_the_editor_answered(tmp_path: Path) -> None:
+    def edit(number: int, outcome: str, answer: str | None) -> Edit:
+        return Edit(
+            key=str(number), id="q", sample=0, step=number, last_step=False, prefix="Step 1:", chosen=" 1 + 1 = 2.",
+            offset=0, window="", kind="value", answer=answer, rejected=None, distance=None, outcome=outcome, writer="w",
+        )  # fmt: skip
+
+    unclosed = [edit(number, "no closing fence", f"I see {number}.") for number in range(5)]
+    others = [edit(5, "no answer", None), edit(6, "kept", " 1 + 1 = 3.\n```")]
+    with Run.open(tmp_path / "many", config={}) as run:
+        show_edits(run, [*unclosed, *others])
+        shown = run.collect("t")
+    (examples,) = shown.excerpts
+    assert [one.heading.split(":")[0] for one in examples.items] == [
+        "kept", "no answer", "no closing fence", "no closing fence", "no closing fence",
+    ]  # fmt: skip
+    assert examples.items[0].parts[1:] == (
+        (" 1 + 1 = 2.", "plain"), ("\nanswer\n", "soft"), (" 1 + 1 = 3.\n```", "added"),
+    )  # fmt: skip
+    assert ("no answer", "soft") in examples.items[1].parts
+    (note,) = shown.notes
+    assert note.startswith("5 of 7 answers have no closing fence")
+    with Run.open(tmp_path / "few", config={}) as run:
+        show_edits(run, [unclosed[0], *others])
+        assert run.collect("t").notes == ()
+
+
 def test_the_page_says_how_many_pairs_it_leaves_out(tmp_path: Path) -> None:
     many = [replace(PAIR, source_id=str(number)) for number in range(SHOWN + 6)]
     with Run.open(tmp_path / "many", config={}) as run:
         show_pairs(run, [*many, FULL], {"edits": {"paired": 30, "no change": 2}})
         edited, full = run.collect("t").excerpts
         assert (len(edited.items), len(full.items)) == (SHOWN, 1)
-        assert edited.caption.startswith(f"The first {SHOWN} of {SHOWN + 6}:")
-        assert table(run, "what-became-of-edits") == [
+        assert edited.caption.startswith(f"The first {SHOWN} of {SHOWN + 6}. ")
+        assert edited.caption.endswith(
+            "What is struck out stood in the true step, what is bold replaced it: the error."
+        )
+        assert table(run, "edits") == [
             {"outcome": "paired", "edits": 30}, {"outcome": "no change", "edits": 2},
         ]  # fmt: skip
     with Run.open(tmp_path / "full", config={}) as run:
         show_pairs(run, [FULL], {})
-        assert [one.name for one in run.collect("t").excerpts] == ["full-pairs"]
+        assert [one.name for one in run.collect("t").excerpts] == ["whole"]
 
 
 def test_a_page_of_answers_that_nobody_could_check(tmp_path: Path) -> None:
@@ -200,7 +234,8 @@ def test_a_page_of_answers_that_nobody_could_check(tmp_path: Path) -> None:
 
 def test_training_is_shown_with_and_without_metrics(tmp_path: Path) -> None:
     with Run.open(tmp_path, config={}) as run:
-        show_training(run, {"rows": 3, "dropped": {}})
+        show_training(run, {"rows": 3, "edit_rows": 1, "dropped": {}})
+        assert table(run, "training") == [{"rows": 3, "edit rows": 1, "dropped": "none"}]
         assert run.collect("t").figures == ()
         run.log(step=1, loss=0.7)  # as the supervised baseline: no margins
         run.log(step=2, loss=None)
@@ -295,7 +330,14 @@ def test_margins_are_drawn_whatever_is_missing(rows: Any) -> None:
 def test_training_is_drawn_whatever_is_missing(lines: Any) -> None:
     figure: Any = draw_training(lines)
     drawn(figure)
+    assert all(one.get_marker() == "o" for axes in figure.axes for one in axes.get_lines())  # one point is no line
     assert len(figure.axes[1].get_lines()) == sum("margins/edit" in line for line in lines)
+
+
+def test_points_are_marked_where_they_are_few() -> None:
+    long: Any = draw_training([{"step": step, "loss": 0.7} for step in range(100)])
+    assert long.axes[0].get_lines()[0].get_marker() == ""
+    assert long.axes[0].get_lines()[0].get_xdata()[-1] == 99
 
 
 # Comparisons
