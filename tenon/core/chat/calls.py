@@ -1,7 +1,8 @@
 """One call of a server, with patience.
 
 What can pass (a refused connection, a time-out, a cut body, 429, 5xx) is tried again after a growing wait, or the one
-that the server names. What cannot pass by itself (a wrong key, an unknown model, a server that is gone) is an error.
+that the server names; the first such fault is told. What cannot pass by itself (a wrong key, an unknown model, an
+address where nobody ever answered, a server that is gone) is an error.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import random
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +29,11 @@ T = TypeVar("T")
 
 LONGEST_WAIT_S = 600.0
 """Nobody waits longer between two tries, whatever the server asks for."""
+
+LONGEST_CONNECTING_S = 10.0
+"""A connection that is not made by then is not made."""
+TRIES_TO_CONNECT = 3
+"""An address at which there was never anybody is given up after so many."""
 
 _FOR_ALL = {
     401: "does not accept the key of ${env}",
@@ -50,6 +57,10 @@ class _Again(Exception):
     def __init__(self, reason: str, wait_s: float | None = None) -> None:
         super().__init__(reason)
         self.wait_s = wait_s
+
+
+class _Unreached(_Again):
+    """No connection was made."""
 
 
 class Gate:
@@ -104,9 +115,13 @@ class Server:
         self._openai, self._config = need("openai", extra="chat"), config
         key = os.environ.get(config.api_key_env, "").strip()
         self._client = self._openai.OpenAI(
-            base_url=config.base_url, api_key=key or "none", timeout=config.timeout_s, max_retries=0
+            base_url=config.base_url,
+            api_key=key or "none",
+            timeout=self._openai.Timeout(config.timeout_s, connect=min(config.timeout_s, LONGEST_CONNECTING_S)),
+            max_retries=0,
         )
-        self._has_answered = False
+        self._has_answered = self._is_reached = False
+        self._first_fault = threading.Lock()  # taken once, by whoever tells it
         parts = urlsplit(config.base_url)
         self._secrets = [secret for secret in (key, parts.password, parts.username) if secret]
         self._where = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
@@ -133,8 +148,14 @@ class Server:
                 answer = read(self._send(kind, body))
             except (_Again, Malformed) as fault:
                 reason = f"it answered with {fault}" if isinstance(fault, Malformed) else str(fault)
+                if isinstance(fault, _Unreached) and not self._is_reached and attempt + 1 == TRIES_TO_CONNECT:
+                    raise BackendError(
+                        f"{self._where} cannot be reached: {reason} ({TRIES_TO_CONNECT} tries). Look whether the "
+                        "server runs, and at its address; what it answered before is kept: the same command goes on."
+                    ) from None
                 if attempt == config.retries:
                     break
+                self._tell(f"{reason}; trying again (1 of {config.retries})")
                 asked = fault.wait_s if isinstance(fault, _Again) else None
                 if asked is not None:
                     gate.pause(min(asked, LONGEST_WAIT_S))
@@ -151,6 +172,11 @@ class Server:
             )
         raise NoAnswer(f"{reason} ({config.retries + 1} tries)")
 
+    def _tell(self, text: str) -> None:
+        """Say the first fault at once: the waits that follow are long. The others are told if they do not pass."""
+        if self._first_fault.acquire(blocking=False):
+            print(f"{self._where}: {text}", file=sys.stderr, flush=True)
+
     def _send(self, kind: str, body: dict[str, Any]) -> Any:
         openai = self._openai
         try:
@@ -161,14 +187,18 @@ class Server:
             else:
                 text = self._client.completions.with_raw_response
                 raw = text.create(model=self._config.model, prompt=body["prompt"], extra_body=body)
-            content = raw.http_response.content
-        except openai.APITimeoutError:
-            raise _Again(f"it was silent for {self._config.timeout_s:g} seconds") from None
+            self._is_reached, content = True, raw.http_response.content
         except openai.APIStatusError as error:
+            self._is_reached = True
             self._judge(error.status_code, error.response.text, error.response.headers)
-        except openai.APIConnectionError as error:
+        except openai.APIConnectionError as error:  # time-outs too
             cause = error.__cause__ or error
-            raise _Again(self._clean(f"no whole answer came ({type(cause).__name__}: {cause})")) from None
+            told = self._clean(f"{type(cause).__name__}: {cause}")
+            if type(cause).__name__ in ("ConnectError", "ConnectTimeout"):
+                raise _Unreached(f"no connection ({told})") from None
+            if isinstance(error, openai.APITimeoutError):
+                raise _Again(f"it was silent for {self._config.timeout_s:g} seconds") from None
+            raise _Again(f"no whole answer came ({told})") from None
         try:
             return json.loads(content)
         except ValueError:

@@ -120,6 +120,23 @@ class LocalWriter:
                 batch = [requests[place] for place in places]
                 yield from zip(places, self._answer(batch, [prompts[p] for p in places], limit, seed), strict=True)
 
+    def _advice(self) -> str:
+        if self._batch_size == 1:
+            return "Allow fewer max_tokens, in a new folder, or take a device with more memory."
+        return (
+            f"Begin again in a new folder with --batch-size {self._batch_size // 2} (batch_size in Python), or with "
+            "fewer max_tokens; a run keeps both, since batches of another size change the last bits of a number."
+        )
+
+    def check(self, requests: Sequence[Request]) -> None:
+        """Render the requests; see `Writer.check`.
+
+        Raises:
+            DataError: There is no chat template, or it refuses a conversation.
+        """
+        for request in requests:
+            render(self.tokenizer, request)
+
     def _tokenised(self, requests: Sequence[Request]) -> list[list[int]]:
         texts = [render(self.tokenizer, request) for request in requests]
         # The template has written the special tokens already; the tokenizer would put a second one in front.
@@ -158,8 +175,7 @@ class LocalWriter:
             )
         except torch.OutOfMemoryError as error:
             raise BackendError(
-                f"{self.model.device} has no room for {len(rows)} answers at {width} + {steps} tokens; "
-                f"give a batch_size below {self._batch_size}, or fewer max_tokens."
+                f"{self.model.device} has no room for {len(rows)} answers at {width} + {steps} tokens. {self._advice()}"
             ) from error
         return [row.completion(self.name) for row in rows]
 

@@ -112,6 +112,17 @@ class Writer(Protocol):
     def identity(self) -> dict[str, str]:
         """Give what can change the answers, for `Run.open`."""
 
+    def check(self, requests: Sequence[Request]) -> None:
+        """Find out what would keep requests from being answered, before a run is begun, which keeps its settings.
+
+        Args:
+            requests: A few that stand for all; one of each form.
+
+        Raises:
+            BackendError: The server is not there, or lacks what they need.
+            DataError: The model's chat template refuses them.
+        """
+
     def write(
         self, requests: Sequence[Request], *, seed: int, known: Collection[int] = frozenset()
     ) -> Iterator[tuple[int, Completion | Failure]]:

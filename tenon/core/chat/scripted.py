@@ -31,6 +31,9 @@ class ScriptedWriter:
         """Give the name."""
         return {"writer": self.name}
 
+    def check(self, requests: Sequence[Request]) -> None:
+        """Find nothing."""
+
     def write(
         self, requests: Sequence[Request], *, seed: int, known: Collection[int] = frozenset()
     ) -> Iterator[tuple[int, Completion | Failure]]:

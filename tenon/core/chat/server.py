@@ -54,6 +54,22 @@ class ServerWriter:
 
         return load_tokenizer(self._config.tokenizer or "")
 
+    def check(self, requests: Sequence[Request]) -> None:
+        """Ask for one token of each; see `Writer.check`.
+
+        Raises:
+            BackendError: The key, the address or the model's name is wrong; the server does not go on from a prefill,
+                or refuses a request.
+            DataError: The chat template that writes out a prefill refuses a conversation, or there is none.
+        """
+        gate = Gate(self._config.requests_per_minute)
+        if not self._goes_on and any(request.prefill for request in requests):
+            self._check_prefill(gate)
+        for request in requests:
+            answer = self._answer(replace(request, sampling=Sampling(max_tokens=1), schema=None), 0, gate)
+            if isinstance(answer, Failure):
+                raise BackendError(_no_answer(self.name, answer.reason))
+
     def write(
         self, requests: Sequence[Request], *, seed: int, known: Collection[int] = frozenset()
     ) -> Iterator[tuple[int, Completion | Failure]]:
@@ -160,11 +176,14 @@ class ServerWriter:
             self._goes_on = True
             return
         if not seen:
-            raise BackendError(
-                f"{self.name} does not answer: {why}look at its address, its name for the model and its log."
-            )
+            raise BackendError(_no_answer(self.name, why))
         raise BackendError(
             f"{self.name} does not go on from the beginning of an answer ({why}prompt tokens with the message open: "
-            f"{now}, closed: {then}). Set prefill = text and tokenizer = the model's name, so that the written-out "
-            "prompt is sent to /completions; or use vLLM, which takes continue_final_message."
+            f"{now}, closed: {then}). Give --server prefill=text --server tokenizer=NAME, with the name or folder of "
+            "the model that it serves, so that the written-out prompt is sent to /completions; or use vLLM, which "
+            "takes continue_final_message."
         )
+
+
+def _no_answer(name: str, why: str) -> str:
+    return f"{name} does not answer: {why.rstrip('.; ')}. Look at its address, its name for the model and its log."

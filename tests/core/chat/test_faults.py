@@ -91,7 +91,7 @@ def test_under_every_fault_nothing_is_lost_and_nothing_is_paid_twice(
     starting = threading.Thread(target=start_late)
     starting.start()
     try:
-        work(tmp_path / "run", f"http://127.0.0.1:{port}/v1", timeout_s=6.0)
+        work(tmp_path / "run", f"http://127.0.0.1:{port}/v1", timeout_s=6.0, backoff_s=1.0)
     finally:
         starting.join()
         proxy.__exit__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from tenon.core.chat import Completion, Failure, Request, Sampling, complete
 from tenon.core.chat.local import LocalWriter
 from tenon.core.chat.prompt import continuation, render, tool_calls
-from tenon.core.errors import BackendError, ConfigError, DataError
+from tenon.core.errors import BackendError, ConfigError, DataError, RunConflict
 from tenon.core.files import fingerprints
 from tenon.core.models.loading import load_model, load_tokenizer
 from tenon.core.run import RECEIVED, VOLATILE, Run
@@ -285,8 +286,26 @@ def test_too_little_memory_names_the_batch_size(model: Any, tokenizer: Any, monk
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(model, "generate", full)
-    with pytest.raises(BackendError, match="give a batch_size below 16"):
+    with pytest.raises(BackendError, match=r"in a new folder with --batch-size 8 .*a run keeps both"):
         answers(LocalWriter(model, tokenizer), requests(1))
+    with pytest.raises(BackendError, match=r"Allow fewer max_tokens, in a new folder"):
+        answers(LocalWriter(model, tokenizer, batch_size=1), requests(1))
+
+
+def test_a_run_keeps_the_batch_size_as_the_advice_says(model: Any, tokenizer: Any, tmp_path: Path) -> None:
+    with Run.open(tmp_path, config={}, identity=LocalWriter(model, tokenizer, batch_size=16).identity()):
+        pass
+    with pytest.raises(RunConflict, match="batch_size"):
+        Run.open(tmp_path, config={}, identity=LocalWriter(model, tokenizer, batch_size=8).identity())
+
+
+def test_a_template_is_checked_without_the_model(tokenizer: Any, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "generate", None)
+    writer = LocalWriter(model, copy.deepcopy(tokenizer))
+    writer.check(requests(2))
+    writer.tokenizer.chat_template = "{{ raise_exception('no system message') }}"
+    with pytest.raises(DataError, match=r"refuses request .*no system message"):
+        writer.check(requests(2))
 
 
 # Tools.
