@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -170,10 +169,16 @@ def peak_of(args: argparse.Namespace) -> float:
             torch.cuda.reset_peak_memory_stats()
             step()
             return (torch.cuda.max_memory_allocated() - before) / 2**20
-        page = resource.getpagesize()
-        before = int(Path("/proc/self/statm").read_text().split()[1]) * page
+        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+        before = _resident("VmRSS")
         step()
-        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / 2**20
+        return (_resident("VmHWM") - before) / 2**10
+
+
+def _resident(name: str) -> int:
+    """Give a figure of this process's memory [KiB]; Linux alone has it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def sampling(args: argparse.Namespace) -> list[dict[str, Any]]:
