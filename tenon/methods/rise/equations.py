@@ -2,7 +2,9 @@ r"""Equations of arithmetic in a text: where they stand, and whether they hold. 
 
 Read are chains `expr = expr = ...` of numbers (thousands commas, decimals, a dollar sign), `+ - * /` and what LaTeX and
 typesetting have for them, brackets, `\frac{a}{b}` and `\boxed{a}`. What is not understood gives no equation: a side
-with a variable, a power, a percentage or a unit within it.
+with a variable, a power, a percentage or a unit within it, or one that goes on from words: of "half of 12 = 6", "the
+sum of 3 and 4 = 7" and "20% of 50 = 10" a left side would be 12, 4 and 50. So nothing begins a chain after a word that
+calculates, and a number alone not after "and", "of", ... either; after other words all do: "buys 3 * 4 = 12".
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Literal
 
 from tenon.tasks.math.answers import parse_number
@@ -33,6 +35,14 @@ _TOKEN = re.compile(
 )
 _PLAIN = {"+": "+", "-": "-", "−": "-", "–": "-", "/": "/", "÷": "/", "\\div": "/"}  # all others multiply
 _PROSE = re.compile(r"[A-Za-z]{2,}|\\(?:text|mathrm|mbox|quad)|[\n.,;:?!\"'’“”<>|~]|[—→∴]")
+# before a number alone: what it is a part of; "a total of 3 * 4 = 12" is all of it
+_CONTINUES = re.compile(r"\b(?:and|by|from|of|than|to)[^\S\n]*\\?\$?\Z|\d:\Z", re.IGNORECASE)
+_CALCULATES = re.compile(
+    r"(?:%|\b(?:percent|half|third|quarter|twice|thrice|double|triple|plus|minus|times|log|ln|lg|exp|sqrt|root|sin|cos|tan))"
+    r"(?:[^\S\n]+of)?[^\S\n]*\\?\$?\Z",
+    re.IGNORECASE,
+)
+_LONGEST_WORDS = 40  # of these with what follows them [characters]
 _MAX_TOKENS = 200  # of a side; its brackets are followed by recursion
 
 Kind = Literal["number", "operator", "fraction", "open", "close", "equals"]
@@ -71,11 +81,18 @@ class Side:
         return [token for token in self.tokens if token.kind == "operator"]
 
     @property
-    def slack(self) -> Fraction:
-        """By how much a result may differ that was rounded to this side's decimals; 0 unless it is one decimal."""
-        (number,) = self.numbers if len(self.numbers) == 1 else (None,)
-        decimals = number.text.partition(".")[2] if number and not self.operators else ""
-        return Fraction(1, 2 * 10 ** len(decimals)) if decimals else Fraction(0)
+    def divides(self) -> bool:
+        """Is there a division or a fraction in it?"""
+        return any(token.kind == "fraction" or token.operator == "/" for token in self.tokens)
+
+    def slack(self, other: Side) -> Fraction:
+        """By how much the other side may differ if this one is its rounded result: half of the last place written.
+
+        0 unless this side is one number; and for a whole one, as nothing but a division is rounded to it.
+        """
+        (number,) = self.numbers if len(self.numbers) == 1 and not self.operators else (None,)
+        decimals = number.text.partition(".")[2] if number else ""
+        return Fraction(1, 2 * 10 ** len(decimals)) if number and (decimals or other.divides) else Fraction(0)
 
 
 @dataclass(frozen=True)
@@ -87,8 +104,12 @@ class Equation:
 
     @property
     def holds(self) -> bool:
-        """Are they equal, or does one round the other to its decimals?"""
-        return abs(self.left.value - self.right.value) <= max(self.left.slack, self.right.slack)
+        """Are they equal, or does one round the other: to its decimals, or a division to the nearest whole number?
+
+        So 100 / 3 = 33 and 100 / 3 = 33.3 hold, and 100 / 3 = 34 does not; a half may go either way.
+        """
+        slack = max(self.left.slack(self.right), self.right.slack(self.left))
+        return abs(self.left.value - self.right.value) <= slack
 
 
 def find_equations(text: str) -> list[Equation]:
@@ -99,7 +120,7 @@ def find_equations(text: str) -> list[Equation]:
     """
     found = []
     for sides in _chains(text):
-        read = [_read(side) for side in sides]
+        read = [_read(side, at == 0, at == len(sides) - 1) for at, side in enumerate(sides)]
         found += [Equation(left, right) for left, right in pairwise(read) if left is not None and right is not None]
     return found
 
@@ -117,12 +138,23 @@ def _chains(text: str) -> Iterator[list[list[Token] | None]]:
             continue
         if any(token.kind == "equals" for token in run):
             begins = before is None or (
-                _is_prose(before[0]) and not _adjoins(before.end(), run[0].start, before[0][-1])
+                _is_prose(before[0])
+                and not _adjoins(before.end(), run[0].start, before[0][-1])
+                and not _goes_on(text, run)
             )
             # a single letter after a blank is a unit: "= 12 m"
             ends = _is_prose(match[0]) or match[0].isalpha()
             yield _sides(run, begins, ends and not _adjoins(run[-1].end, match.start(), match[0][0]))
         run, before = [], match
+
+
+def _goes_on(text: str, run: Sequence[Token]) -> bool:
+    """Is the left side only the end of a calculation that words began?"""
+    left = list(takewhile(lambda token: token.kind != "equals", run))
+    is_alone = all(token.kind != "operator" for token in left[1:])  # a sign is no calculation
+    start = run[0].start
+    first = max(0, start - _LONGEST_WORDS)
+    return any(words.search(text, first, start) for words in (_CALCULATES, *[_CONTINUES] * is_alone))
 
 
 def _is_prose(text: str) -> bool:
@@ -149,16 +181,18 @@ def _sides(run: Sequence[Token], begins: bool, ends: bool) -> list[list[Token] |
     return sides
 
 
-def _read(tokens: Sequence[Token] | None) -> Side | None:
+def _read(tokens: Sequence[Token] | None, is_first: bool, is_last: bool) -> Side | None:
     """Work a side out; None where it is no complete expression, divides by zero or is overlong."""
     if not tokens or len(tokens) > _MAX_TOKENS:
         return None
-    # a bracket that opens before the side or closes after it, as in "(3 + 4 = 7)", is no part of it
+    # a bracket that opens before the chain or closes after it, as in "(3 + 4 = 7)", is no part of it; where one closes
+    # on the left, as in "gcd(12, 8) = 4", the side is a part only
     depth = [0]
     for token in tokens:
         depth.append(depth[-1] + (token.kind == "open") - (token.kind == "close"))
-    start = max(0, depth[-1]) if all(token.kind == "open" for token in tokens[: max(0, depth[-1])]) else 0
-    end = len(tokens) + min(0, depth[-1])
+    opened, closed = max(0, depth[-1]) if is_first else 0, max(0, -depth[-1]) if is_last else 0
+    start = opened if all(token.kind == "open" for token in tokens[:opened]) else 0
+    end = len(tokens) - closed
     inner = tuple(tokens[start:end])
     reader = _Reader(inner)
     try:

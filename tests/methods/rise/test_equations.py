@@ -37,7 +37,14 @@ def read(text: str) -> list[tuple[str, str, bool]]:
         ("48/2=<<48/2=24>>24", [("48/2", "24", True)]),
         ("-3 + 5 = 2", [("-3+5", "2", True)]),
         ("10 / 3 = 3.33, 10 / 3 = 3.34", [("10/3", "3.33", True), ("10/3", "3.34", False)]),  # rounded, and not
+        ("10 / 4 = 2, 10 / 4 = 3, 10 / 4 = 4", [("10/4", "2", True), ("10/4", "3", True), ("10/4", "4", False)]),
+        (r"100 / 3 = 33, \frac{100}{3} = 34", [("100/3", "33", True), (r"\frac{100}{3}", "34", False)]),
+        ("33 + 0.4 = 33", [("33+0.4", "33", False)]),  # nothing is rounded without a division
+        ("8 / 2 = 5", [("8/2", "5", False)]),  # it comes out
         ("2 + 3 = 5\n= 6", [("2+3", "5", True)]),  # a line is a line
+        ("Of a total of 3 * 4 = 13 half are 7 - 1 = 6.", [("3*4", "13", False), ("7-1", "6", True)]),
+        ("So 12 = 3 * 5, and 12 = 3 * 4 = 13", [("12", "3*5", False), ("3*4", "13", False)]),
+        ("10:\n12 = 7", [("12", "7", False)]),
     ],
 )
 def test_equations_by_hand(text: str, expected: list[tuple[str, str, bool]]) -> None:
@@ -50,7 +57,10 @@ def test_equations_by_hand(text: str, expected: list[tuple[str, str, bool]]) -> 
         "y - 3 = 4", "y -3 = 4", "2x = 4", "x + 1 = 3", "3^2 = 9", "2^3 + 1 = 9", "5! = 120", "5 / 0 = 3", "3 + 4 == 7",
         "3 + 4 <= 7", "12 + 5 = 17x", "12 + 5 = 17%", r"12 + 5 = 17\%", "12 + 5 = 3^2", "3 apples * 4 = 12", "f(3) = 3",
         r"12 \text{ apples} + 3 = 15", r"\sqrt{4} = 2", "sqrt(4) = 2", "3(4) = 12", "3 + = 7", "= 3", "3 + 4 =", "",
-        "((((3 = 3))", "3 + (4 = 7", "apples - 3 = 4",
+        "((((3 = 3))", "3 + (4 = 7", "apples - 3 = 4", "20% of 50 = 10", r"20\% of 50 + 5 = 15", "half of 12 = 6",
+        "half of $12 = $6", "Twice 5 = 10", "the sum of 3 and 4 = 7", "the sum of 3 and -4 = -1", "log 100 = 2",
+        "half of 3 * 4 = 6", "3 plus 4 * 2 = 11", "log (10 * 10) = 2", "the ratio 3:4 = 0.75", "Divide 12 by 4 = 3",
+        "gcd(12, 8) = 4", "log(10 * 10) = 2", r"half of \frac{1}{2} = 0.25",
     ],
 )  # fmt: skip
 def test_what_is_not_understood_gives_no_equation(text: str) -> None:
