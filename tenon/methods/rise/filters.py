@@ -5,7 +5,7 @@ empty edit            nothing is left of it
 announces the error   it says "mistakenly", "incorrect", ...
 unbalanced box        a \boxed{ is never closed
 no change             nothing but blanks or a box is different
-edit distance         too much or too little is different (eq. 1 of the paper)
+edit distance         too much or too little is different, boxes apart (eq. 1 of the paper)
 equations still hold  all of them, so that the step is as right as before     (`verify`)
 answer still right    the last step still ends in the gold answer             (`verify`)
 """
@@ -63,6 +63,7 @@ _EXEMPT = ("wrong", "correct")  # a question about what is wrong has such words 
 _BOX = re.compile(r"\\boxed\s*\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _DELIMITERS = ((r"\\\(", r"\\\)"), (r"\\\[", r"\\\]"), (r"\$\$", r"\$\$"), (r"\$", r"\$"))
+_DOLLARS = re.compile(r"(?<!\\)\$+")
 _AROUND = [(re.compile(rf"(?<!\\){opening}\s*\Z"), re.compile(rf"\s*{closing}")) for opening, closing in _DELIMITERS]
 
 
@@ -83,7 +84,8 @@ def _has_phrase(question: str, text: str, phrases: Sequence[str]) -> bool:
 def unbox(text: str) -> tuple[str, int]:
     r"""Take every `\boxed{...}` off, by matching braces, and keep what is in it.
 
-    Delimiters of mathematics that enclose nothing but the box go with it.
+    Delimiters of mathematics that enclose nothing but the box go with it; a dollar before it that ends other
+    mathematics stays.
 
     Returns:
         The text, and how many boxes are never closed; these stay.
@@ -101,12 +103,24 @@ def unbox(text: str) -> tuple[str, int]:
         before, content, after = text[: box.start()], text[box.end() : closing], text[closing + 1 :]
         for opening, ending in _AROUND:
             opened, ended = opening.search(before, place), ending.match(after)
-            if opened and ended:
+            if opened and ended and ("$" not in opening.pattern or _opens(before, opened.start())):
                 before, after = before[: opened.start()], after[ended.end() :]
                 break
         place = len(before)  # what was in the box may hold others
         text = before + content + after
     return text, unbalanced
+
+
+def _opens(text: str, place: int) -> bool:
+    """Say whether the dollars at a place open mathematics, and do not end it."""
+    is_open = False
+    for match in _DOLLARS.finditer(text):
+        before, after = text[: match.start()][-1:], text[match.end() :][:1]
+        # one that stands like an opening one opens, too: that before it was money, as in "$5: $x$"
+        is_open = not is_open or (before.isspace() and not after.isspace())
+        if match.start() == place:
+            return is_open
+    return False  # one of a run of dollars
 
 
 def _closing_brace(text: str, start: int) -> int | None:
@@ -165,7 +179,7 @@ class Verdict:
     rejected: str | None = None
     """The whole step with the error; None: it was dropped before there was one."""
     distance: int | None = None
-    """Of the two steps."""
+    """Of the two steps, both without boxes."""
 
 
 @dataclass(frozen=True)
@@ -182,14 +196,18 @@ class Filters:
     def is_near(self, step: str, offset: int, window: str, edited: str) -> bool:
         """Say whether the distance filter lets an edited window pass, for editors that look before they choose."""
         rejected, _ = unbox(_spliced(step, offset, window, edited))
-        return is_within(*edit_distance(step, rejected, self.tokenize), self.config)
+        return is_within(*self._distance(step, rejected), self.config)
+
+    def _distance(self, step: str, rejected: str) -> tuple[int, float]:
+        return edit_distance(unbox(step)[0], rejected, self.tokenize)
 
     def judge(
         self, *, question: str, gold: str, step: str, offset: int, window: str, edited: str | None, is_last: bool
     ) -> Verdict:
         """Put an edited window in its place, once, and say whether the step is kept.
 
-        The step loses its boxes; the distance is that of the two sides of the pair, so a box that was taken off counts.
+        The edited step loses its boxes. They are not the edit: the distance is that of the two steps without boxes, or
+        a short last step would be too far from every edit.
 
         Args:
             question: What was asked.
@@ -212,7 +230,7 @@ class Filters:
             return Verdict("unbalanced box")
         if is_no_change(step, rejected):
             return Verdict("no change", rejected)
-        distance, ratio = edit_distance(step, rejected, self.tokenize)
+        distance, ratio = self._distance(step, rejected)
         if not is_within(distance, ratio, self.config):
             return Verdict("edit distance", rejected, distance)
         if self.config.verify:

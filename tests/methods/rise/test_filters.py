@@ -90,6 +90,11 @@ def test_a_question_about_what_is_wrong_is_exempt(question: str) -> None:
         (r"$\boxed{5}.$", "$5.$"),
         (r"\$\boxed{5}\$", r"\$5\$"),  # no delimiters
         (r"costs $5: $\boxed{5}$", "costs $5: 5"),
+        (r"so $a$ \boxed{5} $b$", "so $a$ 5 $b$"),  # the dollars are those of its neighbours
+        (r"so $a$\boxed{5}$b$", "so $a$5$b$"),
+        (r"so $$a$$ \boxed{5} $$b$$", "so $$a$$ 5 $$b$$"),
+        (r"costs $5: $a$ \boxed{5} $b$", "costs $5: $a$ 5 $b$"),
+        (r"so $a$ $ \boxed{5} $ $b$", "so $a$ 5 $b$"),
         (r"\(\boxed{a}\) to \(\boxed{b}\)", "a to b"),
         (r"\boxed{a}. Then {b}.", "a. Then {b}."),  # not up to the brace of another
         ("no box", "no box"),
@@ -263,11 +268,53 @@ def test_7_14_the_edit_replaces_the_window_once_at_its_place() -> None:
     assert verdict.rejected == " 1 + 1 = 2. 1 + 1 = 3."
 
 
-def test_the_rejected_step_has_no_box_and_the_box_counts_in_the_distance() -> None:
-    step = r" In all she has 12 + 5 = \boxed{17} apples in her basket."
+def test_the_rejected_step_has_no_box_and_the_box_is_no_part_of_the_distance() -> None:
+    step = r" She has 12 + 5 = \boxed{17}."
     verdict = judge(edited("17", "18", step), step)
-    assert verdict == Verdict(KEPT, " In all she has 12 + 5 = 18 apples in her basket.", 9)
-    assert verdict.distance == levenshtein(step, verdict.rejected or "")
+    assert verdict == Verdict(KEPT, " She has 12 + 5 = 18.", 1)
+    filters = Filters(FilterConfig(), grade_mathematics)
+    assert filters.is_near(step, 1, step[1:], edited("17", "18", step))
+    assert not filters.is_near(step, 1, step[1:], r"He had 90 or \boxed{18}.")
+
+
+TWO = r" It is not wrong: 2 + 3 = 5. She has 12 + 5 = \boxed{17}."
+
+
+def test_phrases_are_sought_in_the_edit_only_and_not_in_what_was_not_shown() -> None:
+    window = r"She has 12 + 5 = \boxed{17}."
+    assert judge(window.replace("17", "18"), TWO, window=window).outcome == KEPT
+    assert judge(window.replace("17", "the wrong 18"), TWO, window=window).outcome == "announces the error"
+
+
+def test_equations_are_those_of_the_whole_step_and_one_that_is_false_suffices() -> None:
+    window = r"She has 12 + 5 = \boxed{17}."
+    for place, old, new in ((TWO, "17", "18"), (TWO.replace("= 5.", "= 6."), "She", "He")):
+        assert judge(window.replace(old, new), place, window=window, verify=True).outcome == KEPT
+    assert judge(window.replace("She", "He"), TWO, window=window, verify=True).outcome == "equations still hold"
+    words = " 2 + 3 = 5. Mia has so many."  # the equation was not shown
+    assert judge("Tom has so many.", words, window="Mia has so many.", verify=True).outcome == "equations still hold"
+
+
+def test_the_checker_reads_the_whole_last_step_with_its_box() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def grader(gold: str, text: str) -> Grade:
+        seen.append((gold, text))
+        return Grade(True)
+
+    step = r" The answer is \boxed{17}. It has 12 + 5 = 17."
+    filters = Filters(replace(FilterConfig(), verify=True), grader)
+
+    def judged(is_last: bool) -> str:
+        return filters.judge(
+            question="", gold="17", step=step, offset=step.index("It"), window="It has 12 + 5 = 17.",
+            edited="It has 12 + 5 = 18.", is_last=is_last,
+        ).outcome  # fmt: skip
+
+    assert judged(is_last=False) == KEPT
+    assert seen == []
+    assert judged(is_last=True) == "answer still right"
+    assert seen == [("17", r" The answer is \boxed{17}. It has 12 + 5 = 18.")]
 
 
 def test_a_boxed_answer_is_verified_before_its_box_is_taken_off() -> None:
