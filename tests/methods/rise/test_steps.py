@@ -60,6 +60,8 @@ def test_steps_by_hand() -> None:
     assert [step.text for step in steps] == [" a = b, as in Step 1: so.\n", " c", " d\nAnswer: 7"]
     assert [step.prefix[-8:] for step in steps] == ["\nStep 1:", "\nStep 2:", "\nStep 2:"]
     assert steps[0].prefix == "Let's see.\nStep 1:"
+    tenth = split("Step 9: a\nStep 10: b\nStep 100: c", NO_PREFILL)
+    assert [(step.prefix[-9:], step.text) for step in tenth][1:] == [("\nStep 10:", " b"), ("Step 100:", " c")]
     assert split("no steps here, see Step 1: there", NO_PREFILL) == []
     assert split("", NO_PREFILL) == []
 
