@@ -8,16 +8,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Preset, Seed, Sets, emit, given, with_seed
+from tenon.core.commandline import (
+    ConfigFile,
+    Device,
+    DType,
+    Json,
+    Out,
+    Preset,
+    Seed,
+    Sets,
+    emit,
+    given,
+    say,
+    with_seed,
+)
 
 if TYPE_CHECKING:
     from tenon.core.chat import Writer
     from tenon.core.run import Run
     from tenon.methods.rise.config import PromptConfig, Recipe
-    from tenon.methods.rise.rows import Question
+    from tenon.methods.rise.rows import Edit, Question, Solution
     from tenon.tasks.math import Problem
 
 RECIPE = "recipe.json"
+PRESETS_BY_MODEL = ("nano", "paper")
+"""What is begun with where no stage before has kept a recipe."""
 
 __all__ = [
     "RECIPE",
@@ -27,6 +42,7 @@ __all__ = [
     "Questions",
     "Server",
     "check_messages",
+    "check_template",
     "edit_command",
     "keep_recipe",
     "known_recipes",
@@ -67,7 +83,7 @@ def recipe_of(
     model: str | None = None,
     before: Path | None = None,
 ) -> Recipe:
-    """Give the recipe that a command was told.
+    """Give the recipe that a command was told, and say where it asks otherwise than the stage before.
 
     Args:
         preset: Where it begins; None: with that of the stage before, or with `nano` for a nano model, or `paper`.
@@ -77,15 +93,25 @@ def recipe_of(
         model: What is worked on.
         before: Folder of the stage before, which has kept its recipe.
     """
-    from tenon.core.config import load
+    from tenon.core.config import differences, load, to_dict
     from tenon.methods.rise.config import Recipe
 
     presets, start = known_recipes(model, before)
-    return load(Recipe, presets=presets, preset=preset or start, file=config, sets=with_seed(sets, seed))
+    recipe = load(Recipe, presets=presets, preset=preset or start, file=config, sets=with_seed(sets, seed))
+    if start not in PRESETS_BY_MODEL and (
+        changes := differences(*map(to_dict, (presets[start].prompt, recipe.prompt)))
+    ):
+        say(f"The prompt is another one than in {before}: {'; '.join(changes)}.")
+    return recipe
 
 
 def known_recipes(model: str | None, before: Path | None) -> tuple[dict[str, Recipe], str]:
-    """Give the presets, with what the stage before has kept among them, and the name of the one to begin with."""
+    """Give the presets, with what the stage before has kept among them, and the name of the one to begin with.
+
+    A preset changes how the work goes on, not how questions were asked: all have the prompt of the stage before.
+    """
+    from dataclasses import replace
+
     from tenon.core.config import from_dict
     from tenon.core.files import read_json
     from tenon.core.models.loading import is_nano
@@ -93,8 +119,9 @@ def known_recipes(model: str | None, before: Path | None) -> tuple[dict[str, Rec
 
     if before is not None and (before / RECIPE).is_file():
         name = f"the one kept in {before / RECIPE}"
-        return {**PRESETS, name: from_dict(Recipe, read_json(before / RECIPE))}, name
-    return dict(PRESETS), "nano" if model is not None and is_nano(model) else "paper"
+        kept = from_dict(Recipe, read_json(before / RECIPE))
+        return {**{one: replace(recipe, prompt=kept.prompt) for one, recipe in PRESETS.items()}, name: kept}, name
+    return dict(PRESETS), PRESETS_BY_MODEL[not (model is not None and is_nano(model))]
 
 
 def keep_recipe(run: Run, recipe: Recipe) -> None:
@@ -110,15 +137,20 @@ def check_messages(writer: Writer, prompt: PromptConfig) -> None:
     Raises:
         DataError: Its chat template refuses them, or it has none.
     """
-    from tenon.core.chat import Request
     from tenon.core.chat.local import LocalWriter
+
+    if isinstance(writer, LocalWriter):  # a server has the template
+        check_template(writer.tokenizer, prompt)
+
+
+def check_template(tokenizer: Any, prompt: PromptConfig) -> None:
+    """As `check_messages`, of a tokenizer."""
+    from tenon.core.chat import Request
     from tenon.core.chat.prompt import render
     from tenon.core.errors import DataError
 
-    if not isinstance(writer, LocalWriter):
-        return  # a server has the template
     try:
-        render(writer.tokenizer, Request(key="the first", messages=prompt.messages("?")))
+        render(tokenizer, Request(key="the first", messages=prompt.messages("?")))
     except DataError as error:
         with_system = " If it knows no system message, --set prompt.system= leaves that out; so does --preset nano."
         raise DataError(f"{error}{with_system if prompt.system else ''}") from error
@@ -174,7 +206,8 @@ def sample_command(
     """
     from tenon.core.chat import writer_for
     from tenon.core.run import Run
-    from tenon.methods.rise.sample import sample_solutions
+    from tenon.methods.rise.pairs import why_none
+    from tenon.methods.rise.sample import equal_ones, sample_solutions
     from tenon.methods.rise.show import show_solutions
 
     recipe = recipe_of(preset, config, sets, seed, model=model)
@@ -185,15 +218,19 @@ def sample_command(
     check_messages(writer, recipe.prompt)
     identity = {**writer.identity(), "questions": digest}
     settings = portion(recipe, "prompt", "sample")
+    for name in ("splitter", "pattern"):  # what opens a step changes no answer
+        del settings["prompt"][name]
     with Run.open(out, config=settings, command=given(), seed=recipe.seed, identity=identity) as run:
         keep_recipe(run, recipe)
-        for one in asked:
-            run.append("questions", {"key": one.id, **vars(one)})
         found = sample_solutions(run, asked, writer, recipe)
         figures = show_solutions(run, found)
         page = run.report("RISE: sampled solutions")
     told = f"{figures['right']:.1%} of {figures['solutions']:,} solutions are right; {figures['with both']:,} of "
-    told += f"{figures['questions']:,} questions have right and wrong ones.\nNext: tenon rise edit {out}\n"
+    told += f"{figures['questions']:,} questions have right and wrong ones.\n"
+    nothing = why_none(asked, found, recipe)
+    told += f"No question can be used: {nothing}.\n" if nothing else f"Next: tenon rise edit {out}\n"
+    if equal := equal_ones(found, recipe):
+        say(equal)
     emit({"folder": str(out), **figures}, as_json=as_json, text=f"{told}The page is {page}")
 
 
@@ -228,11 +265,14 @@ def edit_command(
     from tenon.core.run import Run
     from tenon.methods.rise.edit import inject_errors
     from tenon.methods.rise.encode import tokens_of
-    from tenon.methods.rise.rows import read_questions, read_solutions
+    from tenon.methods.rise.folders import check_out
+    from tenon.methods.rise.pairs import why_none
     from tenon.methods.rise.show import show_edits
 
+    check_out(out, samples)
     recipe = recipe_of(preset, config, sets, seed, before=samples)
-    asked, solutions = read_questions(samples / "questions.jsonl"), read_solutions(samples / "samples.jsonl")
+    asked, solutions = _sampled(samples)
+    nothing = why_none(asked, solutions, recipe)
     writer = None
     if recipe.edit.editor == "llm":
         if model is None:
@@ -243,6 +283,15 @@ def edit_command(
         writer = writer_for(
             model, base_url=base_url, server=server or (), batch_size=batch_size, device=device, dtype=dtype
         )
+        check_messages(writer, recipe.prompt)
+    else:
+        counts_tokens = recipe.edit.filters.unit == "token" and tokenizer is None
+        who = {"--model": model and not counts_tokens, "--base-url": base_url, "--server": server}
+        if ignored := [name for name, value in who.items() if value]:
+            raise ConfigError(
+                f"{ignored[0]} says who edits, and edit.editor is {recipe.edit.editor}, so nobody is asked; "
+                "--set edit.editor=llm, or leave it out."
+            )
     identity = {**(writer.identity() if writer else {}), "samples": _digest(samples, "questions", "samples")}
     tokenize = None
     if recipe.edit.filters.unit == "token":
@@ -257,8 +306,10 @@ def edit_command(
         (out / "edits.jsonl").touch()  # of no attempts too: the next stage reads it
         figures = show_edits(run, edits)
         page = run.report("RISE: injected errors")
-    told = f"{figures['kept']:,} of {figures['attempts']:,} edits are kept.\nNext: tenon rise pairs {samples} {out}\n"
-    emit({"folder": str(out), **figures}, as_json=as_json, text=f"{told}The page is {page}")
+    editor = model if writer else recipe.edit.editor
+    told = f"{figures['kept']:,} of {figures['attempts']:,} edits are kept; edited by: {editor}.\n"
+    told += f"Next: tenon rise pairs {samples} {out}\n" if figures["kept"] else _no_edit(edits, nothing, recipe)
+    emit({"folder": str(out), "editor": editor, **figures}, as_json=as_json, text=f"{told}The page is {page}")
 
 
 def pairs_command(
@@ -278,22 +329,50 @@ def pairs_command(
     Example: tenon rise pairs runs/rise-sample runs/rise-edit --set pairs.edited=3
     """
     from tenon.core.run import Run
+    from tenon.methods.rise.folders import check_out, stage_file
     from tenon.methods.rise.pairs import build_pairs, save_pairs
-    from tenon.methods.rise.rows import read_edits, read_questions, read_solutions
+    from tenon.methods.rise.rows import read_edits
     from tenon.methods.rise.show import show_pairs
 
+    check_out(out, samples, edits)
     recipe = recipe_of(preset, config, sets, seed, before=edits)
-    asked, solutions = read_questions(samples / "questions.jsonl"), read_solutions(samples / "samples.jsonl")
-    built = build_pairs(asked, solutions, read_edits(edits / "edits.jsonl"), recipe)
+    asked, solutions = _sampled(samples)
+    built = build_pairs(asked, solutions, read_edits(stage_file(edits, "edits", "edit")), recipe)
     identity = {"samples": _digest(samples, "questions", "samples"), "edits": _digest(edits, "edits")}
     with Run.open(out, config=portion(recipe, "pairs"), command=given(), seed=recipe.seed, identity=identity) as run:
         keep_recipe(run, recipe)
         save_pairs(run, built)
         show_pairs(run, built.rows, built.counts)
         page = run.report("RISE: preference pairs")
-    file = out / "pairs.jsonl"
-    told = f"{len(built.rows):,} pairs are in {file}\nNext: tenon rise train MODEL {file}\nThe page is {page}"
+    file, kinds = out / "pairs.jsonl", built.counts["pairs"]
+    told = (
+        f"{len(built.rows):,} pairs, {kinds.get('full', 0):,} full and {kinds.get('edit', 0):,} edited, are in {file}"
+    )
+    told += f"\nNext: tenon rise train MODEL {file}\nThe page is {page}"
     emit({"file": str(file), "pairs": len(built.rows), **built.counts}, as_json=as_json, text=told)
+
+
+def _sampled(folder: Path) -> tuple[list[Question], list[Solution]]:
+    """Read questions and solutions from a folder of `tenon rise sample`, or of a whole run."""
+    from tenon.methods.rise.folders import stage_file
+    from tenon.methods.rise.rows import read_questions, read_solutions
+
+    questions, solutions = (stage_file(folder, name, "sample") for name in ("questions", "samples"))
+    return read_questions(questions), read_solutions(solutions)
+
+
+def _no_edit(edits: Sequence[Edit], nothing: str, recipe: Recipe) -> str:
+    """Say why no edit is kept, and what helps."""
+    from collections import Counter
+
+    if edits:
+        outcomes = ", ".join(f"{count} {name}" for name, count in Counter(one.outcome for one in edits).most_common())
+        return f"None is kept: {outcomes}. Take another edit.editor or --model, or loosen edit.filters.\n"
+    if nothing:
+        return f"No question can be used: {nothing}.\n"
+    if not recipe.pairs.edited:
+        return "pairs.edited is 0, so none is wanted.\n"
+    return f"No solution has a step by the splitter {recipe.prompt.splitter!r}; take another prompt.splitter.\n"
 
 
 def _digest(folder: Path, *names: str) -> str:

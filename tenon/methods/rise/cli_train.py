@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Preset, Seed, Sets, emit, given
+from tenon.core.commandline import ConfigFile, Device, DType, Json, Out, Preset, Seed, Sets, emit, given, say
 from tenon.methods.rise.cli_data import (
     BaseUrl,
     BatchSize,
@@ -15,6 +15,7 @@ from tenon.methods.rise.cli_data import (
     Questions,
     Server,
     check_messages,
+    check_template,
     keep_recipe,
     known_recipes,
     portion,
@@ -60,9 +61,9 @@ def run_command(
     """
     from tenon.core.chat import writer_for
     from tenon.core.errors import ConfigError
-    from tenon.core.models.loading import weights_hash
+    from tenon.core.models.loading import load_tokenizer, weights_hash
     from tenon.core.run import Run
-    from tenon.methods.rise.pipeline import run_recipe
+    from tenon.methods.rise.pipeline import check_unseen, run_recipe
 
     if served is not None and base_url is None:
         raise ConfigError("--served is a server's name for the model, and no --base-url names a server; give it, too.")
@@ -74,24 +75,29 @@ def run_command(
     writer = writer_for(
         served or model, base_url=base_url, server=server or (), batch_size=batch_size, device=device, dtype=dtype
     )
-    check_messages(writer, recipe.prompt)
+    check_template(load_tokenizer(model), recipe.prompt)
+    check_unseen(asked, tested)
     identity = {**writer.identity(), "weights": weights_hash(model), "questions": digest, "unseen": other}
     with Run.open(out, config=recipe, command=given(), seed=recipe.seed, identity=identity) as run:
         keep_recipe(run, recipe)
         facts = run_recipe(
             run, model, writer, asked, recipe, unseen=tested, problems=known, batch_size=batch_size, device=device
         )
-        page = run.report(f"RISE: {Path(model).name}")
-    accuracy = facts.get("accuracy")
-    told = f"{facts['pairs']:,} pairs; the model is in {out / 'model'}\n"
-    if accuracy:
-        told += f"unseen questions solved: {accuracy['before']:.1%} before, {accuracy['after']:.1%} after\n"
+        told = f"{facts['pairs']:,} pairs, {facts['full']:,} full and {facts['edited']:,} edited by "
+        told += f"{(served or model) if recipe.edit.editor == 'llm' else recipe.edit.editor}."
+        if accuracy := facts.get("accuracy"):
+            solved = f"{accuracy['before']:.1%} before, {accuracy['after']:.1%} after"
+            told = f"Unseen questions solved: {solved}, by training on {told}"
+        page = run.report(f"RISE: {Path(model).name}", told)
+    told += f"\nThe model is in {out / 'model'}\n"
     emit({"model": str(out / "model"), **facts}, as_json=as_json, text=f"{told}The page is {page}")
 
 
 def train_command(
     model: Model,
-    pairs: Annotated[Path, typer.Argument(help="pairs.jsonl of `tenon rise pairs`, or a file of Step-DPO's form.")],
+    pairs: Annotated[
+        Path, typer.Argument(help="Folder of `tenon rise pairs` or its pairs.jsonl, or a file of Step-DPO's.")
+    ],
     preset: Preset = None,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -111,23 +117,35 @@ def train_command(
     import hashlib
     from dataclasses import replace
 
-    from tenon.core.models.loading import weights_hash
+    from tenon.core.models.loading import load_tokenizer, weights_hash
     from tenon.core.ranks import is_main
     from tenon.core.results import write_results
     from tenon.core.run import Run
+    from tenon.methods.rise.folders import check_out, pairs_in
     from tenon.methods.rise.rows import read_pairs
     from tenon.methods.rise.show import show_training
     from tenon.methods.rise.trainer import train_on_pairs, train_supervised
 
+    pairs = pairs_in(pairs)
+    check_out(out, pairs.parent)
     recipe = recipe_of(preset, config, sets, None, model=model, before=pairs.parent)
     if seed is not None:
         recipe = replace(recipe, rise=replace(recipe.rise, train=replace(recipe.rise.train, seed=seed)))
     rows = read_pairs(pairs)
+    check_template(load_tokenizer(model), recipe.prompt)
+    untold = sum(row.pair_kind == "edit" and row.last_step is None for row in rows)
+    note = (
+        f"{untold:,} of {len(rows):,} rows do not say whether their step is the last (last_step); none ends with EOS."
+    )
     settings = {**portion(recipe, "prompt", "rise"), "objective": "sft" if sft else "dpo"}
     identity = {"weights": weights_hash(model), "pairs": hashlib.sha256(pairs.read_bytes()).hexdigest()}
     training_seed = recipe.rise.train.seed
     with Run.open(out, config=settings, command=given(), seed=training_seed, identity=identity) as run:
         keep_recipe(run, recipe)
+        if untold:
+            run.note(note)
+            if is_main():
+                say(note)
         facts = (train_supervised if sft else train_on_pairs)(run, model, rows, recipe)
         if not is_main():  # under torchrun, one process shows
             return
@@ -148,7 +166,7 @@ def train_command(
 
 
 def eval_command(
-    model: Annotated[str, typer.Argument(help="Hub id, folder, nano name, or a server's name for the model.")],
+    model: Annotated[str, typer.Argument(help="Hub id, folder (a training's too), nano name, or a server's name.")],
     questions: Questions = None,
     count: Count = None,
     base_url: BaseUrl = None,
@@ -178,8 +196,11 @@ def eval_command(
     from tenon.core.run import Run
     from tenon.methods.rise.config import EvalConfig
     from tenon.methods.rise.evaluate import evaluate, figures
+    from tenon.methods.rise.folders import check_out, model_in
     from tenon.methods.rise.show import show_answers
 
+    model = model_in(model)
+    check_out(out, Path(model), Path(model).parent)
     recipes, start = known_recipes(model, Path(model).parent)
     presets = {name: EvalConfig(prompt=one.prompt, max_tokens=one.sample.max_tokens) for name, one in recipes.items()}
     settings = load(EvalConfig, presets=presets, preset=preset or start, file=config, sets=sets or ())

@@ -20,7 +20,18 @@ from tenon.methods.rise.rows import Choice, Edit, Pair, Question, Solution
 if TYPE_CHECKING:
     from tenon.core.run import Run
 
-__all__ = ["ADVICE", "USED", "Pairs", "build_pairs", "choose", "choose_all", "export_pairs", "save_pairs", "told"]
+__all__ = [
+    "ADVICE",
+    "USED",
+    "Pairs",
+    "build_pairs",
+    "choose",
+    "choose_all",
+    "export_pairs",
+    "save_pairs",
+    "told",
+    "why_none",
+]
 
 USED = "used"
 
@@ -90,6 +101,12 @@ def choose_all(questions: Sequence[Question], solutions: Iterable[Solution], rec
     """
     grouped = _by_question(questions, solutions, "solution")
     return [choose(question, grouped[question.id], recipe.pairs, recipe.seed) for question in questions]
+
+
+def why_none(questions: Sequence[Question], solutions: Iterable[Solution], recipe: Recipe) -> str:
+    """Say why no question can be used, and what helps; empty: one can."""
+    counts = Counter(choice.outcome for choice in choose_all(questions, solutions, recipe))
+    return "" if counts[USED] else told(_nonzero(counts))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,20 @@ if TYPE_CHECKING:
     from tenon.methods.rise.rows import Question
     from tenon.tasks.math import Problem
 
-__all__ = ["run_recipe"]
+__all__ = ["check_unseen", "run_recipe"]
+
+
+def check_unseen(questions: Sequence[Question], unseen: Sequence[Question]) -> None:
+    """Refuse to measure on what is trained on.
+
+    Raises:
+        DataError: A question is in both.
+    """
+    if seen := {one.prompt for one in questions} & {one.prompt for one in unseen}:
+        raise DataError(
+            f"{len(seen)} of {len(unseen)} unseen questions are also trained on, e.g. {min(seen)[:80]!r}; what is "
+            "measured on them says nothing. Give other ones with --unseen."
+        )
 
 
 def run_recipe(
@@ -60,11 +73,7 @@ def run_recipe(
         DataError: A question is both trained and measured on; or a stage has nothing to give to the next: the message
             says what to change.
     """
-    if seen := {one.prompt for one in questions} & {one.prompt for one in unseen}:
-        raise DataError(
-            f"{len(seen)} of {len(unseen)} unseen questions are also trained on, e.g. {min(seen)[:80]!r}; what is "
-            "measured on them says nothing. Give other ones with --unseen."
-        )
+    check_unseen(questions, unseen)
     if unseen:
         for table in ("accuracy", "faults"):
             run.table(table, [])  # the page has them first, in the order of their first call

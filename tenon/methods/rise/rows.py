@@ -293,9 +293,12 @@ def read_pairs(path: Path) -> list[Pair]:
     """Read `pairs.jsonl`, ours or Step-DPO's.
 
     Raises:
-        DataError: There is no such file, or a line is no pair.
+        DataError: There is no such file, it is empty, or a line is no pair.
     """
-    return [Pair.from_row(row, f"{path} line {number}") for number, row in _records(path)]
+    found = [Pair.from_row(row, f"{path} line {number}") for number, row in _records(path)]
+    if not found:
+        raise DataError(f"{path} is empty; give a file with a pair a line, as `tenon rise pairs` writes it.")
+    return found
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -116,7 +116,8 @@ def test_what_a_stage_tells_is_in_its_files(sampled: Any, edited: Any, paired: A
     assert 0.2 < totals["right"] < 1  # nano-lm solves about half
     edits = read_edits(Path(edited[0]) / "edits.jsonl")
     assert edited[1] == {
-        "folder": edited[0], "attempts": len(edits), "kept": sum(one.outcome == "kept" for one in edits),
+        "folder": edited[0], "editor": "rules", "attempts": len(edits),
+        "kept": sum(one.outcome == "kept" for one in edits),
     }  # fmt: skip
     assert {one.writer for one in edits} == {"rules"}
     assert {one.kind for one in edits} <= {*ERROR_KINDS, None}
@@ -209,10 +210,12 @@ def test_a_whole_run_on_nano_lm(tmp_path: Path) -> None:
     assert Path("run/model/model.safetensors").is_file()
     assert answered(*words, "--out", "run") == facts
     told = call(*words, "--out", "run").stdout
-    assert "the model is in run/model" in told
-    assert "unseen questions solved: " in told
+    assert "The model is in run/model" in told
+    kinds = f"{facts['full']} full and {facts['edited']} edited by rules."
+    assert re.search(rf"^Unseen questions solved: .* by training on {facts['pairs']} pairs, {kinds}$", told, re.M)
     page = Path("run/report.html").read_text()
     assert "<del>" in page
+    assert page.index(told.splitlines()[0]) < page.index("accuracy</") < page.index("solutions</")
     refused(RunConflict, r"sample.samples: 3 -> 4", *words, *sets("sample.samples=4"), "--out", "run")
     refused(RunConflict, r"questions", *words, "--count", "13", "--out", "run")
 
@@ -334,13 +337,13 @@ def test_paths_and_files_that_are_not_what_they_must_be(tmp_path: Path, sampled:
     ):
         for command in ("sample", "run", "eval"):
             refused(DataError, error, command, "nano-lm", "--questions", file, "--out", "new")
-    for words in (
-        ("edit", "nowhere"),
-        ("pairs", "nowhere", edited[0]),
-        ("pairs", sampled[0], "nowhere"),
-        ("train", "nano-lm", "nowhere/pairs.jsonl"),
+    for stage, words in (
+        ("sample", ("edit", "nowhere")),
+        ("sample", ("pairs", "nowhere", edited[0])),
+        ("edit", ("pairs", sampled[0], "nowhere")),
     ):
-        refused(DataError, r"nowhere/\w+.jsonl is no file", *words, "--out", "new")
+        refused(DataError, f"nowhere is no folder of `tenon rise {stage}`", *words, "--out", "new")
+    refused(DataError, "nowhere/pairs.jsonl is no file", "train", "nano-lm", "nowhere/pairs.jsonl", "--out", "new")
     no_pairs = refused(DataError, "samples.jsonl line 1 has 'prompt' of type NoneType", "train", "nano-lm",
                        f"{sampled[0]}/samples.jsonl", "--out", "new")  # fmt: skip
     assert "a pair needs the texts prompt, chosen and rejected" in no_pairs
@@ -393,8 +396,9 @@ def test_no_pair_is_an_error_with_advice(tmp_path: Path) -> None:
         plain = ("prompt.splitter=line", "sample.samples=2")
         told = call("sample", "stub", *words, *sets(*plain), "--out", "s")
         assert told.exit_code == 0, told.exception
-        assert "Next: tenon rise edit s" in told.stdout
-        assert answered("edit", "s", "--out", "e") == {"folder": "e", "attempts": 0, "kept": 0}
+        assert "No question can be used: 2 all right (raise sample.temperature" in told.stdout
+        assert "Next" not in told.stdout
+        assert answered("edit", "s", "--out", "e") == {"folder": "e", "editor": "rules", "attempts": 0, "kept": 0}
         message = refused(DataError, "There is no pair. Questions: 2 all right", "pairs", "s", "e", "--out", "p")
         assert "raise sample.temperature" in message
         assert not Path("p").exists()
@@ -403,7 +407,7 @@ def test_no_pair_is_an_error_with_advice(tmp_path: Path) -> None:
 def test_a_server_that_is_gone_is_told(tmp_path: Path) -> None:
     Path("q.jsonl").write_text('{"prompt": "1 + 1?", "answer": "2"}\n')
     words = ("sample", "m", "--base-url", "http://127.0.0.1:9/v1", "--server", "retries=0", "--questions", "q.jsonl")
-    refused(BackendError, r"does not answer: .*ConnectError.*look at its address", *words)
+    refused(BackendError, r"does not answer: .*ConnectError.*[Ll]ook at its address", *words)
 
 
 # Help
