@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
-from tenon.core.errors import require
+from tenon.core.errors import DataError, require
 from tenon.core.files import plain
 
 __all__ = ["Completion", "Failure", "Request", "Sampling", "Usage", "Writer", "cut", "fingerprint", "usage"]
@@ -51,11 +51,25 @@ class Request:
     tools: tuple[Mapping[str, Any], ...] = ()
     """Tools that the model may call, in OpenAI's form."""
     schema: Mapping[str, Any] | None = None
-    """JSON schema that the answer (with the prefill before it) must fit; see `Completion.value`."""
+    """JSON schema that the answer (with the prefill before it) must fit; see `Completion.value`. A server is told it;
+    a local model first sees it when an answer did not fit, so let the messages say what form is wanted."""
 
     def __post_init__(self) -> None:
         require(bool(self.key), self, "key", "text that is not empty")
-        require(len(self.messages) > 0, self, "messages", "one message or more")
+        is_list = isinstance(self.messages, Sequence) and not isinstance(self.messages, str | bytes)
+        require(is_list and len(self.messages) > 0, self, "messages", "a list of one message or more")
+        for number, message in enumerate(self.messages):
+            if not _is_message(message):
+                raise DataError(
+                    f"Message {number} of request {self.key!r} is {str(message)[:80]}; it must be a dict with a role, "
+                    "and with content or tool_calls."
+                )
+
+
+def _is_message(message: Any) -> bool:
+    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+        return False
+    return message.get("content") is not None or bool(message.get("tool_calls"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +85,8 @@ class Completion:
     stop_string: str | None = None
     """The stop string that ended it; None where the end token did, or a server does not tell."""
     tool_calls: tuple[Mapping[str, Any], ...] = ()
-    """Calls in OpenAI's form, with dict arguments; with text where the model wrote no JSON object."""
+    """Calls in OpenAI's form, with dict arguments; with text where the model wrote no JSON object. Nobody has looked
+    whether the tools exist: see `unknown_calls`."""
     value: Any = None
     """The parsed answer of a request with a schema."""
     prompt_tokens: int | None = None
@@ -82,6 +97,20 @@ class Completion:
     """How often it was asked for until it fitted its schema."""
     failure: str = ""
     """Why there is no answer."""
+
+    def message(self, prefill: str = "") -> dict[str, Any]:
+        """Give the assistant's turn for the messages of the next request.
+
+        Args:
+            prefill: That of the request, with which the turn began.
+        """
+        turn = {"role": "assistant", "content": prefill + self.text}
+        return turn | ({"tool_calls": list(self.tool_calls)} if self.tool_calls else {})
+
+    def unknown_calls(self, tools: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Give the calls of tools that are not among these, the request's; a model may make them up."""
+        names = {tool["function"]["name"] for tool in tools}
+        return [call for call in self.tool_calls if call["function"]["name"] not in names]
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Completion:

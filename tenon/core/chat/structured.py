@@ -48,7 +48,10 @@ def fitted(text: str, schema: Mapping[str, Any]) -> Any:
         raise Unfit(f"it is no JSON ({error})") from error
     fault = schemas.exceptions.best_match(schemas.validators.validator_for(schema)(schema).iter_errors(value))
     if fault is not None:
-        raise Unfit(f"at {fault.json_path}: {fault.message}")
+        told, value = fault.message, repr(fault.instance)
+        if told.startswith(value):  # as JSON: the model is told it, too
+            told = json.dumps(fault.instance, ensure_ascii=False) + told.removeprefix(value)
+        raise Unfit(f"at {fault.json_path}: {told}")
     return value
 
 

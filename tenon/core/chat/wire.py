@@ -103,7 +103,7 @@ def from_text(body: Any, request: Request, writer: str) -> Completion:
 
 def _choice(body: Any) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
-        raise Malformed(f"a body that is no object but {str(body)[:80]!r}")
+        raise Malformed(f"a body that is no object but {json.dumps(body)[:80]}")
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
         raise Malformed(f"a body without choices: {json.dumps(body)[:200]}")
@@ -119,7 +119,7 @@ def _completion(
     calls: Sequence[dict[str, Any]],
 ) -> Completion:
     if not isinstance(text, str):
-        raise Malformed(f"a content that is no text but {str(text)[:80]!r}")
+        raise Malformed(f"a content that is no text but {json.dumps(text)[:80]}")
     reason = _REASONS.get(choice.get("finish_reason"))
     if reason is None:
         raise Malformed(f"the finish_reason {choice.get('finish_reason')!r}")
@@ -145,7 +145,7 @@ def _received(calls: Sequence[Any], key: str) -> list[dict[str, Any]]:
     for number, call in enumerate(calls):
         function = call.get("function") if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise Malformed(f"a tool call without a name: {str(call)[:80]}")
+            raise Malformed(f"a tool call without a name: {json.dumps(call)[:80]}")
         arguments = function.get("arguments") or "{}"
         try:
             read = json.loads(arguments) if isinstance(arguments, str) else arguments

@@ -51,9 +51,14 @@ def opened(folder: Path) -> Run:
 
 def test_importing_the_package_needs_neither_torch_nor_openai() -> None:
     heavy = ("torch", "openai", "transformers", "jsonschema")
-    code = f"import sys, tenon.core.chat; print([name for name in {heavy} if name in sys.modules])"
+    code = f"""
+import sys, tenon.core.chat
+print([name for name in {heavy} if name in sys.modules])
+from tenon.core.chat import LocalWriter, ServerWriter
+print(LocalWriter.__module__, ServerWriter.__module__)
+"""
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    assert found.stdout.splitlines() == ["[]", "tenon.core.chat.local tenon.core.chat.server"]
 
 
 def test_rows_stand_in_the_order_of_the_requests_and_tell_who_wrote_them(tmp_path: Path) -> None:
@@ -193,8 +198,40 @@ def test_the_model_sees_its_answer_and_what_was_wrong(tmp_path: Path) -> None:
         complete(run, [ask("bad", schema=SCHEMA)], Backwards(lambda request: seen.append(request) or script(request)))
     said, told = seen[1].messages[-2:]
     assert said == {"role": "assistant", "content": '{"n": "7"}'}
-    assert "at $.n: '7' is not of type 'integer'" in told["content"]
+    assert 'at $.n: "7" is not of type' in told["content"]
     assert json.dumps(SCHEMA) in told["content"]
+
+
+def test_what_is_wrong_is_told_as_json(tmp_path: Path) -> None:
+    writer = ScriptedWriter({"a": '{"n": null}'}, "x")
+    with opened(tmp_path) as run, pytest.raises(BackendError, match=r"null is not of type .*allow .* max_failed=1"):
+        complete(run, [ask("a", schema=SCHEMA)], writer, attempts=1)
+
+
+@pytest.mark.parametrize("messages", ["How many?", (), b"x", None])
+def test_messages_are_a_list(messages: Any) -> None:
+    with pytest.raises(ConfigError, match=r"Request.messages is .*; it must be a list of one message or more"):
+        Request(key="a", messages=messages)
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["How many?", {"content": "x"}, {"role": "user"}, {"role": "user", "content": None}, {"role": 1, "content": "x"}],
+)
+def test_a_message_has_a_role_and_says_something(message: Any) -> None:
+    with pytest.raises(DataError, match=r"Message 1 of request 'a' is .*; it must be a dict with a role"):
+        Request(key="a", messages=({"role": "user", "content": ""}, message))
+
+
+def test_an_answer_becomes_the_assistants_turn() -> None:
+    calls = [{"id": "1", "type": "function", "function": {"name": name, "arguments": {}}} for name in ("add", "fly")]
+    plain = Completion(text=" 5", finish_reason="stop", writer="x")
+    assert plain.message("It is") == {"role": "assistant", "content": "It is 5"}
+    called = replace(plain, text="", tool_calls=tuple(calls))
+    assert called.message() == {"role": "assistant", "content": "", "tool_calls": calls}
+    Request(key="a", messages=(called.message(), {"role": "tool", "content": "5", "tool_call_id": "1"}))
+    assert called.unknown_calls([{"type": "function", "function": {"name": "add"}}]) == calls[1:]
+    assert called.unknown_calls(()) == calls
 
 
 def test_unfit_answers_end_as_a_failure_and_are_not_paid_again(tmp_path: Path) -> None:
