@@ -162,7 +162,9 @@ def _overlay(cls: Any, below: Mapping[str, Any], above: Mapping[str, Any], sourc
     kinds, merged = hints(cls), dict(below)
     for key, value in above.items():
         if key not in kinds:
-            raise ConfigError(f"{source}: {cls.__name__} has no field {key!r}; {nearest(str(key), kinds)}.")
+            inner = _inside(cls, str(key))
+            meant = f"did you mean {' or '.join(map(repr, inner))}? (known: {', '.join(kinds)})" if inner else None
+            raise ConfigError(f"{source}: {cls.__name__} has no field {key!r}; {meant or nearest(str(key), kinds)}.")
         tables = [kind for kind in (kinds[key], *typing.get_args(kinds[key])) if dataclasses.is_dataclass(kind)]
         if isinstance(value, Mapping) and len(tables) == 1:
             lower = merged[key] if isinstance(merged.get(key), Mapping) else _default(cls, key)
@@ -170,6 +172,17 @@ def _overlay(cls: Any, below: Mapping[str, Any], above: Mapping[str, Any], sourc
         else:
             merged[key] = value
     return merged
+
+
+def _inside(cls: Any, name: str) -> list[str]:
+    """Give the dotted names of the fields called `name` in the configs inside a config."""
+    found: list[str] = []
+    for outer, kind in hints(cls).items():
+        tables: list[Any] = [one for one in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(one)]
+        for table in tables:
+            here = [name] if name in hints(table) else []
+            found += [f"{outer}.{inner}" for inner in (*here, *_inside(table, name))]
+    return found
 
 
 def _default(cls: Any, name: str) -> dict[str, Any]:

@@ -55,7 +55,12 @@ class Config(Base):
         require(self.steps >= 1, self, "steps", "1 or more")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    config: Config = field(default_factory=Config)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Needy:
     size: int
 
@@ -171,6 +176,7 @@ def test_a_missing_field_is_named() -> None:
     [
         ("steps", "has no '='"),
         ("stps=1", r"--set stps=1: Config has no field 'stps'; did you mean 'steps'\?"),
+        ("window=1", r"no field 'window'; did you mean 'inner.window' or 'extra.window'\? \(known: seed, steps, "),
         ("inner.windw=1", r"Inner has no field 'windw'; did you mean 'window'\?"),
         ("steps=many", "Config.steps is 'many'; it must be an integer"),
         ("undocumented=maybe", "it must be true or false"),
@@ -183,6 +189,15 @@ def test_a_missing_field_is_named() -> None:
 def test_wrong_sets_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(Config, sets=[text])
+
+
+def test_a_name_is_found_in_configs_inside_configs() -> None:
+    with pytest.raises(
+        ConfigError, match=r"no field 'init'; did you mean 'config.inner.init' or 'config.extra.init'\?"
+    ):
+        load(Outer, sets=["init=1"])
+    with pytest.raises(ConfigError, match=r"no field 'inner'; did you mean 'config.inner'\?"):
+        load(Outer, sets=["inner.init=1"])
 
 
 def test_wrong_sources_are_refused(tmp_path: Path) -> None:

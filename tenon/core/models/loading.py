@@ -227,7 +227,7 @@ def _refuse(name: str | Path, error: Exception | None) -> NoReturn:
     found = f"{path} holds: {_listing(path)}" if path.is_dir() else f"there is no {path.absolute()}"
     tried = f"the models of this package ({', '.join(nano_names()) or 'none'}), a local folder ({found})"
     if error is not None:
-        tried += f", and transformers: {_first_line(error).removesuffix('.')}"
+        tried += f", and transformers, which says: {_first_line(error).removeprefix('Got: ').removesuffix('.')}"
     raise DataError(
         f"{str(name)!r} cannot be loaded. Tried: {tried}. "
         "Give one of these names, a folder with config.json and safetensors, or a hub id such as 'org/model'."

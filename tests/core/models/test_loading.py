@@ -11,7 +11,7 @@ import torch
 
 from tenon.core.errors import BackendError, ConfigError, DataError, UnsupportedModelError
 from tenon.core.models import loading
-from tenon.core.models.loading import is_nano, load_model, load_tokenizer, nano_names, weights_hash
+from tenon.core.models.loading import is_nano, load_config, load_model, load_tokenizer, nano_names, weights_hash
 from tenon.core.models.tiny import tiny_model, tiny_tokenizer
 
 
@@ -86,6 +86,17 @@ def test_a_wrong_name_says_what_was_tried_and_what_to_do(load, name, nano_folder
     assert "nano-toy" in message
     assert "there is no" in message
     assert "Give one of these names, a folder with config.json and safetensors, or a hub id" in message
+
+
+def test_what_transformers_says_is_readable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("Got: ConnectError: [Errno -2] Name or service not known\nAn error happened.")
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", fail)
+    with pytest.raises(
+        DataError, match=r", and transformers, which says: ConnectError: \[Errno -2\] Name .* known\. Give"
+    ):
+        load_config("org/model")
 
 
 def test_a_misspelt_nano_name_never_asks_the_hub(nano_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
