@@ -207,7 +207,7 @@ def sample_command(
     from tenon.core.chat import writer_for
     from tenon.core.run import Run
     from tenon.methods.rise.pairs import why_none
-    from tenon.methods.rise.sample import equal_ones, sample_solutions
+    from tenon.methods.rise.sample import sample_solutions
     from tenon.methods.rise.show import show_solutions
 
     recipe = recipe_of(preset, config, sets, seed, model=model)
@@ -229,8 +229,6 @@ def sample_command(
     told += f"{figures['questions']:,} questions have right and wrong ones.\n"
     nothing = why_none(asked, found, recipe)
     told += f"No question can be used: {nothing}.\n" if nothing else f"Next: tenon rise edit {out}\n"
-    if equal := equal_ones(found, recipe):
-        say(equal)
     emit({"folder": str(out), **figures}, as_json=as_json, text=f"{told}The page is {page}")
 
 

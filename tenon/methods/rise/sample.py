@@ -7,7 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from tenon.core.chat import Completion, Request, Sampling, Writer, complete
+from tenon.core.commandline import say
 from tenon.core.errors import DataError
+from tenon.core.ranks import is_main
 from tenon.methods.rise.config import PromptConfig, Recipe
 from tenon.methods.rise.grading import Grade, Grader, grade_mathematics, graded
 from tenon.methods.rise.rows import Question, Solution
@@ -99,6 +101,8 @@ def sample_solutions(
         run.note(f"{counts['of one step']} of {len(found)} solutions are one step, from end to end. {_ADVICE}")
     if told := equal_ones(found, recipe):
         run.note(told)
+        if is_main():
+            say(told)
     if not run.stage_done("samples"):  # another splitter counts other steps in the same answers
         run.finish_stage("samples", **counts)
     return found

@@ -193,6 +193,7 @@ def test_equal_solutions_are_told_beside_the_result() -> None:
         told = call(*words)
     assert "1 of 1 questions have 5 times the same solution" in told.stderr
     assert "do_sample" in told.stderr
+    assert "1 of 1 questions have 5 times" in Path("s/report.md").read_text()
 
 
 def test_steps_that_may_be_the_last_are_told(tmp_path: Path) -> None:
