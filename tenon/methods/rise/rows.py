@@ -236,8 +236,10 @@ def _is_same(gold: str, other: str) -> bool:
     return gold == other or same_answer(gold, other)
 
 
-_LATEX = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+")
-_WORD = re.compile(r"[^\W\d_]{3,}")
+_MATHEMATICS = re.compile(
+    r"\\(?:text|textbf|mathrm|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+|\b(?:sin|cos|tan|log|ln|exp|sqrt|pi)\b"
+)
+_WORD = re.compile(r"[^\W\d_]{2,}")
 _FORMULA = re.compile(r"[\d\\=+*/^<>√π∞-]")
 
 
@@ -251,9 +253,7 @@ def _is_answer(text: str) -> bool:
     """
     if len(text.splitlines()) != 1 or len(text) > LONGEST_ANSWER:
         return False
-    if not _FORMULA.search(text):
-        return all(len(part.split()) <= 1 for part in text.split(","))
-    return len(_WORD.findall(_LATEX.sub(" ", text))) <= (2 if re.search(r"[\d\\]", text) else 1)
+    return len(_WORD.findall(_MATHEMATICS.sub(" ", text))) <= (2 if _FORMULA.search(text) else 1)
 
 
 def _gold(row: Mapping[str, Any], where: str) -> str:

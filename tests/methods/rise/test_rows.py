@@ -57,6 +57,8 @@ def test_a_gold_answer_that_is_none_is_refused_with_its_line(tmp_path: Path, ans
     [
         "I do not know at all, sorry",
         "no idea really",
+        "so it is",
+        "well - I do not know",
         "about 3, but I am not sure",
         "#### sorry, I cannot say",
         "1" * 501,
@@ -71,8 +73,8 @@ def test_prose_is_no_gold_answer(tmp_path: Path, answer: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     ["-1,250.5", "$18.90", "3/4", "12%", r"\frac{1}{2}", r"(3, \frac{\pi}{2})", r"\text{I and II only}", "x^2 - 3x + 1",
-     "[2,\u221e)", "B", "(A)", "yes", "Evelyn", "a, b", "5 square inches", "3 hours 20 minutes", r"10\text{ cm}", "2x + y = 3",
-     r"30^\circ", r"\sqrt{2} \text{ units}", r"x \in [-2,7]", "1,2,3"],
+     "[2,\u221e)", "B", "(A)", "yes", "Evelyn", "a, b", "5 square inches", "3 hours 20 minutes", r"10\text{ cm}",
+     "2x + y = 3", r"30^\circ", r"\sqrt{2} \text{ units}", r"x \in [-2,7]", "1,2,3", "2 sin x + 3 cos x - log y"],
 )  # fmt: skip
 def test_mathematics_and_labels_are_gold_answers(tmp_path: Path, answer: str) -> None:
     assert read_questions(written(tmp_path, {"prompt": "a", "answer": answer}))[0].answer == answer
