@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from tenon.core.chat.draw import drawing_scores
-from tenon.core.chat.prompt import continuation, render, tool_calls
+from tenon.core.chat.prompt import begun, continuation, render, tool_calls
 from tenon.core.chat.request import Completion, Failure, FinishReason, Request, cut
 from tenon.core.errors import BackendError, ConfigError, DataError
 from tenon.core.models.loading import load_model, load_tokenizer, weights_hash
@@ -140,7 +140,8 @@ class LocalWriter:
     def _tokenised(self, requests: Sequence[Request]) -> list[list[int]]:
         texts = [render(self.tokenizer, request) for request in requests]
         # The template has written the special tokens already; the tokenizer would put a second one in front.
-        return list(self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
+        ids = self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        return [begun(self.tokenizer, one) for one in ids]
 
     @torch.inference_mode()
     def _answer(

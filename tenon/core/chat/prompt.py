@@ -10,7 +10,7 @@ from typing import Any
 from tenon.core.chat.request import Request
 from tenon.core.errors import DataError
 
-__all__ = ["call_id", "continuation", "render", "tool_calls"]
+__all__ = ["begun", "call_id", "continuation", "render", "tool_calls"]
 
 CALL_MARKS = ("<tool_call>", "<|call|>")
 """What stands before the JSON of a call in the answers of Qwen, Hermes and others, and of nano-lm."""
@@ -39,6 +39,15 @@ def render(tokenizer: Any, request: Request) -> str:
     except TemplateError as error:
         raise DataError(f"The model's chat template refuses request {request.key!r}: {error}.") from error
     return text + request.prefill
+
+
+def begun(tokenizer: Any, ids: Sequence[int]) -> list[int]:
+    """Give the tokens of a rendered text as the model reads them: with one BOS where this tokenizer puts one before a
+    text, whether the template writes it or not. A text that is sampled from, and one that is trained on, begin alike.
+    """
+    bos = tokenizer.bos_token_id
+    puts_one = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
+    return [bos, *ids] if puts_one and list(ids[:1]) != [bos] else list(ids)
 
 
 def continuation(tokenizer: Any, prompt: Sequence[int], written: Sequence[int], *, special: bool = False) -> str:

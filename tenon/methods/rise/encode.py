@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from tenon.core.chat.prompt import render
+from tenon.core.chat.prompt import begun, render
 from tenon.core.chat.request import Request
 from tenon.core.errors import DataError
 from tenon.core.models.loading import load_tokenizer
@@ -104,6 +104,9 @@ def encode_pairs(
     Paper vs. code: the released trainer puts a BOS of its own before a template that has one; here there is one, where
     the tokenizer puts one before a text, and none where it does not.
 
+    A solution ends with `tokenizer.eos_token`. In some templates (Gemma, Phi-3) a turn is closed by another token: set
+    eos_token to that one, if the trained model is to end its answers with it.
+
     Args:
         tokenizer: Of the policy.
         pairs: As `rendered` takes them.
@@ -113,14 +116,14 @@ def encode_pairs(
     Raises:
         DataError: A row is no pair, or the tokenizer lacks what is needed.
     """
-    begin, rows, counts = _begin(tokenizer), [], Counter[str]()
+    rows, counts = list[dict[str, Any]](), Counter[str]()
     for chunk in _chunks(pairs):
         texts = [rendered(tokenizer, pair, prompt) for pair in chunk]
         prompts = _tokens(tokenizer, [text.prompt for text in texts])
         chosen = _whole(tokenizer, [(text.prompt, text.chosen) for text in texts])
         rejected = _whole(tokenizer, [(text.prompt, text.rejected) for text in texts])
         for text, ids, better, worse in zip(texts, prompts, chosen, rejected, strict=True):
-            row = _row(tokenizer, text, ids, better, worse, begin=begin, rise=rise, counts=counts)
+            row = _row(tokenizer, text, ids, better, worse, rise=rise, counts=counts)
             if isinstance(row, str):
                 counts[row] += 1
             else:
@@ -145,7 +148,6 @@ def _row(
     chosen: _Whole,
     rejected: _Whole,
     *,
-    begin: int | None,
     rise: RISEConfig,
     counts: Counter[str],
 ) -> dict[str, Any] | str:
@@ -153,9 +155,7 @@ def _row(
     start = min(_start(prompt, chosen.ids), _start(prompt, rejected.ids))
     if start < 1:
         return "boundary"
-    ids, sides = prompt[:start], [chosen.ids[start:], rejected.ids[start:]]
-    if begin is not None and ids[0] != begin:
-        ids = [begin, *ids]
+    ids, sides = begun(tokenizer, prompt[:start]), [chosen.ids[start:], rejected.ids[start:]]
     bos, eos, unknown = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id
     has_second = bos is not None and bos != eos and any((ids + side).count(bos) > 1 for side in sides)
     if has_second or any(eos is not None and eos in side for side in sides):
@@ -205,12 +205,6 @@ def _tokens(tokenizer: Any, texts: list[str]) -> list[list[int]]:
     # The template has written the special tokens already; the tokenizer would put a second BOS in front.
     found: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     return found
-
-
-def _begin(tokenizer: Any) -> int | None:
-    """Give BOS if this tokenizer puts one before a text."""
-    bos: int | None = tokenizer.bos_token_id
-    return bos if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else None
 
 
 def _chunks(pairs: Iterable[Any]) -> Iterator[list[Any]]:

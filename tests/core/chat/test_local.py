@@ -14,11 +14,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from tenon.core.chat import Completion, Failure, Request, Sampling, complete
-from tenon.core.chat.local import LocalWriter
+from tenon.core.chat.local import LocalWriter, _Drawing
 from tenon.core.chat.prompt import continuation, render, tool_calls
 from tenon.core.errors import BackendError, ConfigError, DataError, RunConflict
 from tenon.core.files import fingerprints
 from tenon.core.models.loading import load_model, load_tokenizer
+from tenon.core.models.tiny import tiny_model
 from tenon.core.run import RECEIVED, VOLATILE, Run
 
 
@@ -349,3 +350,40 @@ def test_nano_calls_a_tool_and_reads_its_result(model: Any, tokenizer: Any) -> N
     turns = (question, {"role": "assistant", "content": "", "tool_calls": [call]}, result)
     (then,) = answers(LocalWriter(model, tokenizer), [replace(asked, key="u", messages=turns)])
     assert "42" in then.text
+
+
+# How a text begins, and what is drawn after its first token.
+
+HI = ({"role": "user", "content": "Hi"},)
+
+
+@pytest.mark.parametrize("template", ["{{ bos_token }}", ""])
+@pytest.mark.parametrize("puts_one", [True, False])
+def test_an_answer_is_asked_for_after_one_begin_token(puts_one: bool, template: str) -> None:
+    from tokenizers import processors
+
+    core = Tokenizer(models.WordLevel({"<s>": 0, "</s>": 1, "<unk>": 2, "user": 3, "Hi": 4}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    if puts_one:
+        core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    chat = template + "{% for message in messages %} {{ message.role }} {{ message.content }}{% endfor %}"
+    special: dict[str, Any] = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "chat_template": chat}
+    own = PreTrainedTokenizerFast(tokenizer_object=core, **special)
+    model = tiny_model("llama")
+    (answer,) = answers(LocalWriter(model, own), [replace(requests(1)[0], messages=HI)])
+    (ids,) = LocalWriter(model, own)._tokenised([replace(requests(1)[0], messages=HI)])
+    assert ids == [0] * bool(puts_one or template) + [3, 4]
+    assert answer.prompt_tokens == len(ids)
+
+
+def test_every_token_has_noise_of_its_own() -> None:
+    """Of 4,000 rows with the same likelihoods at both places, first and second token are independent."""
+    share, rows = torch.tensor([0.5, 0.3, 0.2]), 4000
+    asked = [Request(key=str(one), messages=HI, sampling=Sampling(temperature=1.0)) for one in range(rows)]
+    drawing = _Drawing(asked, width=2, steps=2, seed=0, device=torch.device("cpu"))
+    logits = share.log().expand(rows, 3)
+    first, second = (drawing(torch.zeros(rows, size), logits).argmax(-1) for size in (2, 3))
+    found = torch.bincount(3 * first + second, minlength=9).view(3, 3) / rows
+    assert float((found - share[:, None] * share).abs().max()) < 0.03  # four times the spread of the likeliest cell
+    other = _Drawing(asked, width=2, steps=2, seed=1, device=torch.device("cpu"))
+    assert not torch.equal(other(torch.zeros(rows, 2), logits).argmax(-1), first)

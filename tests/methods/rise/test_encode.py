@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from tenon.core.chat.local import LocalWriter
+from tenon.core.chat.request import Request
 from tenon.core.errors import DataError
 from tenon.core.models.loading import load_tokenizer
-from tenon.core.models.tiny import tiny_tokenizer
+from tenon.core.models.tiny import tiny_model, tiny_tokenizer
 from tenon.methods.rise.config import PromptConfig, RISEConfig
 from tenon.methods.rise.encode import DROPS, check_tokenizer, encode_pairs
 from tenon.methods.rise.rows import Pair
@@ -134,6 +136,18 @@ def test_7_09_the_prompt_asks_as_the_model_is_asked() -> None:
     text = "<bos>system: Be kind.\nuser: " + EDIT.prompt + "\nStep by step.\nassistant: Step 1:"
     assert text_of(tiny_tokenizer(), row["prompt_ids"]) == text
     assert text_of(tiny_tokenizer(), row["chosen_ids"]) == EDIT.chosen
+    row = row_of(tiny_tokenizer(), FULL, prompt=asked)  # a whole solution has its first "Step 1:" in itself
+    assert text_of(tiny_tokenizer(), row["prompt_ids"]) == text.removesuffix("Step 1:")
+    for side, whole in (("chosen_ids", FULL.chosen), ("rejected_ids", FULL.rejected)):
+        assert text_of(tiny_tokenizer(), row[side]) == f"{whole}<eos>"
+
+
+def test_a_row_begins_as_what_was_sampled(tokenizer: Any) -> None:
+    request = Request(key="q", messages=PROMPT.messages(FULL.prompt))
+    (sampled,) = LocalWriter(tiny_model("llama"), tokenizer)._tokenised([request])
+    row = row_of(tokenizer, FULL)["prompt_ids"]
+    assert row == sampled[: len(row)]
+    assert len(sampled) - len(row) <= 1  # the template's last blank may be the first word's
 
 
 def test_a_token_that_merges_with_the_completion_goes_to_it() -> None:
@@ -144,12 +158,14 @@ def test_a_token_that_merges_with_the_completion_goes_to_it() -> None:
     assert text_of(one, row["rejected_ids"]) == ":" + EDIT.rejected
 
 
-def test_if_one_side_merges_the_other_begins_at_the_same_place() -> None:
+@pytest.mark.parametrize(("merged", "other"), [("chosen", "rejected"), ("rejected", "chosen")])
+def test_if_one_side_merges_the_other_begins_at_the_same_place(merged: str, other: str) -> None:
     one = merging((":", "x"))
-    row = row_of(one, replace(EDIT, chosen="x is 7", rejected="y is 7"))
+    sides: Any = {merged: "x is 7", other: "y is 7"}
+    row = row_of(one, replace(EDIT, **sides))
     assert text_of(one, row["prompt_ids"]).endswith("Step 1")
-    assert one.convert_ids_to_tokens(row["chosen_ids"])[:1] == [":x"]
-    assert one.convert_ids_to_tokens(row["rejected_ids"])[:2] == [":", "y"]
+    assert one.convert_ids_to_tokens(row[f"{merged}_ids"])[:1] == [":x"]
+    assert one.convert_ids_to_tokens(row[f"{other}_ids"])[:2] == [":", "y"]
 
 
 def test_more_than_one_token_that_merges_is_a_reason() -> None:
@@ -172,7 +188,8 @@ def test_what_would_teach_something_else_is_left_out_under_its_reason() -> None:
     for reason, pair in cases.items():
         assert dropped(one, pair) == {reason: 1}
     assert dropped(one, replace(EDIT, prompt="What is <bos>?")) == {"special_inside": 1}
-    assert dropped(one, replace(EDIT, rejected=" 12<eos> apples")) == {"special_inside": 1}
+    for reason, pair in cases.items():  # the other side alone
+        assert dropped(one, replace(pair, chosen=pair.rejected, rejected=pair.chosen)) == {reason: 1}
     encoded = encode_pairs(one, [*cases.values(), FULL, EDIT, *cases.values()], PROMPT, RISE)
     assert encoded.dropped == dict.fromkeys(cases, 2)
     assert [row["is_edit"] for row in encoded.rows] == [0, 1]
@@ -186,7 +203,8 @@ def test_text_that_a_tokenizer_changes_is_left_out() -> None:
     one.backend_tokenizer.normalizer = normalizers.Replace("  ", " ")
     assert dropped(one, replace(EDIT, chosen=" 12  - 5 = 7")) == {}  # comes back as it is read: only blanks are lost
     one.backend_tokenizer.normalizer = normalizers.Replace("7", "77")
-    assert dropped(one, EDIT) == {"round_trip": 1}
+    for chosen, rejected in ((" = 7", " = 6"), (" = 6", " = 7")):  # either side
+        assert dropped(one, replace(EDIT, chosen=chosen, rejected=rejected)) == {"round_trip": 1}
 
 
 def test_blanks_around_special_tokens_of_the_prompt_do_no_harm() -> None:
@@ -238,6 +256,18 @@ def test_7_10_completions_are_cut_where_the_released_code_cuts_them() -> None:
     assert dropped(one, FULL, replace(rise, max_length=32, max_prompt_length=20)) == {
         "equal": 1
     }  # the cut took what differed
+
+
+def test_completions_are_cut_to_what_a_whole_prompt_would_leave() -> None:
+    """max_length - max_prompt_length, though this prompt is shorter, as trl 0.9.6 does."""
+    one = tiny_tokenizer()
+    whole = row_of(one, FULL)
+    size = len(whole["prompt_ids"])
+    row = row_of(one, FULL, replace(RISE, max_length=size + 35, max_prompt_length=size + 10, cut_completion=True))
+    assert row["prompt_ids"] == whole["prompt_ids"]
+    assert len(whole["chosen_ids"]) > 35
+    assert row["chosen_ids"] == whole["chosen_ids"][:25]
+    assert row["rejected_ids"] == whole["rejected_ids"][:25]
 
 
 @settings(max_examples=60, deadline=None)
