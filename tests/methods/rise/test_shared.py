@@ -210,6 +210,19 @@ def test_others_are_refused_and_trained_without(tmp_path: Path) -> None:
     assert logged(trainer) == logged(alone)
 
 
+@pytest.mark.parametrize("sides", [{"chosen": 2, "rejected": 9}, {"chosen": 9, "rejected": 2}])
+@pytest.mark.parametrize("is_held_out", [False, True])
+def test_the_window_is_compared_with_the_longest_side(tmp_path: Path, sides: Any, is_held_out: bool) -> None:
+    long, short = row(0, prompt=5, **sides), row(1, chosen=2, rejected=2, prompt=5)
+    rows = {"rows": [short], "held_out": [long, short]} if is_held_out else {"rows": [short, long]}
+    for window, is_shared in ((14, True), (13, False)):
+        trainer = trainer_of(tmp_path, RISE, model=tiny_model("mistral", sliding_window=window), **rows)
+        assert trainer.is_shared == is_shared
+        assert ["slides over 13 tokens, and the longest row has 14" in one for one in trainer.notices] == (
+            [] if is_shared else [True]
+        )
+
+
 def test_a_model_that_ignores_positions_is_found_by_trying() -> None:
     model = tiny_model("llama")
     forward = model.forward
