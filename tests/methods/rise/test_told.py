@@ -159,3 +159,13 @@ def test_rows_come_in_the_order_of_the_seed(tmp_path: Path) -> None:
         orders.append(list(trainer.train_dataset.indices))
         assert orders[-1] == step_order(lengths, steps=5, group=4, seed=seed)
     assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize("train", [train_on_pairs, train_supervised])
+def test_passes_are_counted_over_all_processes(
+    tmp_path: Path, policy: str, train: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(rise=RISEConfig(epochs=3, train=replace(TRAIN, batch_size=2)))
+    monkeypatch.setattr("tenon.methods.rise.trainer.processes", lambda: 2)
+    with Run.open(tmp_path, config=recipe) as run:
+        assert train(run, policy, [*FULL, EDIT], recipe)["steps"] == 4  # 3 x 5 pairs / (2 x 2)
