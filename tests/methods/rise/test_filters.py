@@ -95,6 +95,7 @@ def test_a_question_about_what_is_wrong_is_exempt(question: str) -> None:
         (r"so $$a$$ \boxed{5} $$b$$", "so $$a$$ 5 $$b$$"),
         (r"costs $5: $a$ \boxed{5} $b$", "costs $5: $a$ 5 $b$"),
         (r"so $a$ $ \boxed{5} $ $b$", "so $a$ 5 $b$"),
+        (r"so $ a $ \boxed{5} $ b $", "so $ a $ 5 $ b $"),
         (r"\(\boxed{a}\) to \(\boxed{b}\)", "a to b"),
         (r"\boxed{a}. Then {b}.", "a. Then {b}."),  # not up to the brace of another
         ("no box", "no box"),
