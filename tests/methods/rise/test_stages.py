@@ -86,10 +86,10 @@ def test_another_splitter_goes_on_with_the_same_samples() -> None:
         assert "splitter: " in told.stderr
         assert "2 of 2 edits are kept" in told.stdout
         asked = len(server.seen)
-        for splitter in ("prompt.splitter=line", "prompt.splitter=sentence"):  # and back, when it is finished
+        for splitter in ("prompt.splitter=line", "prompt.splitter=blank"):  # of other steps, when it is finished
             answered(*words, *sets(splitter))
         assert len(server.seen) == asked  # the same run goes on
-    assert recipe("s")["prompt"]["splitter"] == "sentence"
+    assert recipe("s")["prompt"]["splitter"] == "blank"
 
 
 # Refused before anything is done
