@@ -200,14 +200,11 @@ class _Work:
     def _refuse(self, max_failed: int) -> NoReturn:
         place, failure = min(self._failed.items())
         unfit = len(self._failed.keys() & self._unfit.keys())
-        forms = (
-            f", but not for the {unfit} that came and did not fit; allow them with max_failed={len(self._failed)}"
-            if unfit
-            else ""
-        )
+        forms = f", but not for the {unfit} that came and did not fit" if unfit else ""
         allowed = f", and {max_failed} may be" if max_failed else ""
         raise BackendError(
             f"{len(self._failed)} of {len(self._asked)} answers of {self._name!r} are missing{allowed}; the first, "
             f"{self._asked[place].key!r}: {failure.reason.rstrip('.')}. The other answers are kept: the same command "
-            f"asks for the missing ones alone{forms}."
+            f"asks for the missing ones alone{forms}. To go on without them allow so many to fail: "
+            f"--max-failed {len(self._failed)} (max_failed={len(self._failed)})."
         )

@@ -39,6 +39,7 @@ __all__ = [
     "BaseUrl",
     "BatchSize",
     "Count",
+    "MaxFailed",
     "Questions",
     "Server",
     "check_messages",
@@ -72,6 +73,9 @@ Questions = Annotated[
     typer.Option("--questions", help="JSON lines with prompt (or question) and answer: GSM8K's own files, or yours."),
 ]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="Take so many questions only.")]
+MaxFailed = Annotated[
+    int, typer.Option(min=0, help="So many requests may stay without an answer, e.g. of questions that are too long.")
+]
 
 
 def recipe_of(
@@ -192,6 +196,7 @@ def sample_command(
     sets: Sets = None,
     seed: Seed = None,
     batch_size: BatchSize = 64,
+    max_failed: MaxFailed = 0,
     device: Device = "auto",
     dtype: DType = "auto",
     out: Out = Path("runs/rise-sample"),
@@ -222,7 +227,7 @@ def sample_command(
         del settings["prompt"][name]
     with Run.open(out, config=settings, command=given(), seed=recipe.seed, identity=identity) as run:
         keep_recipe(run, recipe)
-        found = sample_solutions(run, asked, writer, recipe)
+        found = sample_solutions(run, asked, writer, recipe, max_failed=max_failed)
         figures = show_solutions(run, found)
         page = run.report("RISE: sampled solutions")
     told = f"{figures['right']:.1%} of {figures['solutions']:,} solutions are right; {figures['with both']:,} of "
@@ -246,6 +251,7 @@ def edit_command(
     sets: Sets = None,
     seed: Seed = None,
     batch_size: BatchSize = 64,
+    max_failed: MaxFailed = 0,
     device: Device = "auto",
     dtype: DType = "auto",
     out: Out = Path("runs/rise-edit"),
@@ -300,7 +306,7 @@ def edit_command(
     settings = portion(recipe, "prompt", "edit", "pairs")
     with Run.open(out, config=settings, command=given(), seed=recipe.seed, identity=identity) as run:
         keep_recipe(run, recipe)
-        edits = inject_errors(run, asked, solutions, recipe, writer=writer, tokenize=tokenize)
+        edits = inject_errors(run, asked, solutions, recipe, writer=writer, tokenize=tokenize, max_failed=max_failed)
         (out / "edits.jsonl").touch()  # of no attempts too: the next stage reads it
         figures = show_edits(run, edits)
         page = run.report("RISE: injected errors")

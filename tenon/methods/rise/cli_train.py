@@ -12,6 +12,7 @@ from tenon.methods.rise.cli_data import (
     BaseUrl,
     BatchSize,
     Count,
+    MaxFailed,
     Questions,
     Server,
     check_messages,
@@ -47,6 +48,7 @@ def run_command(
     sets: Sets = None,
     seed: Seed = None,
     batch_size: BatchSize = 64,
+    max_failed: MaxFailed = 0,
     device: Device = "auto",
     dtype: DType = "auto",
     out: Out = Path("runs/rise"),
@@ -81,7 +83,16 @@ def run_command(
     with Run.open(out, config=recipe, command=given(), seed=recipe.seed, identity=identity) as run:
         keep_recipe(run, recipe)
         facts = run_recipe(
-            run, model, writer, asked, recipe, unseen=tested, problems=known, batch_size=batch_size, device=device
+            run,
+            model,
+            writer,
+            asked,
+            recipe,
+            unseen=tested,
+            problems=known,
+            batch_size=batch_size,
+            device=device,
+            max_failed=max_failed,
         )
         told = f"{facts['pairs']:,} pairs, {facts['full']:,} full and {facts['edited']:,} edited by "
         told += f"{(served or model) if recipe.edit.editor == 'llm' else recipe.edit.editor}."

@@ -50,6 +50,7 @@ def run_recipe(
     *,
     unseen: Sequence[Question] = (),
     problems: Sequence[Problem] = (),
+    max_failed: int = 0,
     batch_size: int = 16,
     device: str = "auto",
 ) -> dict[str, Any]:
@@ -63,6 +64,7 @@ def run_recipe(
         recipe: All settings.
         unseen: Questions to measure on, before and after; none: nothing is measured.
         problems: True solutions of those that have one, so that faults can be named.
+        max_failed: So many requests of sampling, and as many of editing, may end without an answer.
         batch_size: Questions answered together when the trained model is measured.
         device: Where it is measured.
 
@@ -77,9 +79,17 @@ def run_recipe(
     if unseen:
         for table in ("accuracy", "faults"):
             run.table(table, [])  # the page has them first, in the order of their first call
-    solutions = sample_solutions(run, questions, writer, recipe)
+    solutions = sample_solutions(run, questions, writer, recipe, max_failed=max_failed)
     facts: dict[str, Any] = {"sampling": show_solutions(run, solutions)}
-    edits = inject_errors(run, questions, solutions, recipe, writer=writer, tokenize=tokens_of(model, recipe))
+    edits = inject_errors(
+        run,
+        questions,
+        solutions,
+        recipe,
+        writer=writer,
+        tokenize=tokens_of(model, recipe),
+        max_failed=max_failed,
+    )
     facts["editing"] = show_edits(run, edits)
     built = build_pairs(questions, solutions, edits, recipe)
     save_pairs(run, built)
