@@ -204,7 +204,10 @@ def test_the_model_sees_its_answer_and_what_was_wrong(tmp_path: Path) -> None:
 
 def test_what_is_wrong_is_told_as_json(tmp_path: Path) -> None:
     writer = ScriptedWriter({"a": '{"n": null}'}, "x")
-    with opened(tmp_path) as run, pytest.raises(BackendError, match=r"null is not of type .*allow so many to fail: .*max_failed=1"):
+    with (
+        opened(tmp_path) as run,
+        pytest.raises(BackendError, match=r"null is not of type .*allow so many to fail: .*max_failed=1"),
+    ):
         complete(run, [ask("a", schema=SCHEMA)], writer, attempts=1)
 
 
