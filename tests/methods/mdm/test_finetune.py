@@ -76,12 +76,12 @@ def made(architecture: str, *, attention: str = "sdpa", config: FinetuneConfig =
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3", "gpt2"])
-def test_gradients_reach_adapters_and_mask_alone(architecture: str) -> None:
+def test_gradients_reach_adapters_and_mask_alone(tmp_path: Path, architecture: str) -> None:
     torch.manual_seed(0)
     model, tokenizer = made(architecture)
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     batch = DataCollatorForMaskedDiffusion(tokenizer, "ignore")(ROWS[:8])
-    trainer = MDMTrainer(model=model, args=training_arguments(replace(TRAIN, steps=2), Path("unused")))
+    trainer = MDMTrainer(model=model, args=training_arguments(replace(TRAIN, steps=2), tmp_path))
     for weight in model.parameters():  # B is 0 at first, and with it the gradient of A
         if weight.requires_grad:
             weight.data += 0.1 * torch.randn_like(weight)
@@ -196,13 +196,13 @@ def untrained(architecture: str, options: dict[str, Any]) -> Any:
     return decoder
 
 
-def test_bf16_backbone_with_adapters_in_fp32() -> None:
+def test_bf16_backbone_with_adapters_in_fp32(tmp_path: Path) -> None:
     torch.manual_seed(0)
     decoder, tokenizer = backbone("llama").to(torch.bfloat16), tiny_tokenizer()
     add_mask(decoder, tokenizer)
     model = add_adapters(diffusion_model(decoder, tokenizer.mask_token_id), CONFIG)
     batch = DataCollatorForMaskedDiffusion(tokenizer, "eos_fill", 8)(ROWS[:8])
-    trainer = MDMTrainer(model=model, args=training_arguments(TRAIN, Path("unused")))
+    trainer = MDMTrainer(model=model, args=training_arguments(TRAIN, tmp_path))
     loss = trainer.compute_loss(model.train(), batch)
     loss.backward()
     assert loss.dtype == torch.float32
