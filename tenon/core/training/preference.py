@@ -48,10 +48,10 @@ def check_trl(version: str) -> None:
 
 check_trl(trl.__version__)  # before anything in it is looked for
 
-from trl.trainer.dpo_config import DPOConfig  # noqa: E402
-from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer  # noqa: E402
-from trl.trainer.sft_config import SFTConfig  # noqa: E402
-from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer  # noqa: E402
+from trl.trainer.dpo_config import DPOConfig  # noqa: E402 - after the check
+from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer  # noqa: E402 - after the check
+from trl.trainer.sft_config import SFTConfig  # noqa: E402 - after the check
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer  # noqa: E402 - after the check
 
 __all__ = [
     "METRICS",

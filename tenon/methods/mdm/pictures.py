@@ -6,15 +6,13 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tenon.core.drawing import MARKS, heights
 from tenon.core.report import style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_groups", "draw_loss", "draw_orders"]
-
-MARKS = "osv^Dx*"
-"""What tells lines apart where they lie on each other."""
 
 
 def draw_loss(lines: Sequence[Mapping[str, Any]]) -> Figure:
@@ -48,22 +46,13 @@ def draw_orders(rows: Sequence[Mapping[str, Any]]) -> Figure:
         for name in dict.fromkeys(_name(row) for row in rows):
             mine = sorted((row for row in rows if _name(row) == name), key=lambda row: row["forwards"])
             place = [row["forwards"] for row in mine]
-            axes.errorbar(place, *_heights(mine), marker=next(marks), capsize=3, alpha=0.8, label=name)
+            axes.errorbar(place, *heights(mine, "strict", 100), marker=next(marks), capsize=3, alpha=0.8, label=name)
         axes.set(xlabel="forward passes", ylabel="solved [%]", xscale="log", ylim=(-2, 102))
         forwards = sorted({row["forwards"] for row in rows if row.get("threshold") is None})
         axes.set_xticks(forwards, [f"{one:g}" for one in forwards], minor=False)
         axes.minorticks_off()
         axes.legend(fontsize=9)
         return figure
-
-
-def _heights(rows: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[list[float]] | None]:
-    """Give the heights of points and the lengths of their bars, where all have an interval [%]."""
-    heights = [100 * row["strict"] for row in rows]
-    if any(row["low"] is None for row in rows):
-        return heights, None
-    below = [height - 100 * row["low"] for height, row in zip(heights, rows, strict=True)]
-    return heights, [below, [100 * row["high"] - height for height, row in zip(heights, rows, strict=True)]]
 
 
 def draw_groups(tables: Mapping[str, Sequence[Mapping[str, Any]]], xlabel: str) -> Figure:
@@ -80,7 +69,7 @@ def draw_groups(tables: Mapping[str, Sequence[Mapping[str, Any]]], xlabel: str) 
         axes, marks = figure.add_subplot(), itertools.cycle(MARKS)
         for name, rows in tables.items():
             place = [row["group"] for row in rows]
-            axes.errorbar(place, *_heights(rows), marker=next(marks), capsize=3, alpha=0.8, label=name)
+            axes.errorbar(place, *heights(rows, "strict", 100), marker=next(marks), capsize=3, alpha=0.8, label=name)
         axes.set(xlabel=xlabel, ylabel="solved [%]", ylim=(-2, 102))
         axes.set_xticks(sorted({row["group"] for rows in tables.values() for row in rows}))
         axes.legend(fontsize=9)

@@ -16,15 +16,13 @@ from transformers import Trainer
 
 from tenon.core.errors import DataError
 from tenon.core.seeds import torch_generator
+from tenon.core.training.packing import IGNORE
 from tenon.methods.mdm.config import MDMConfig
 from tenon.methods.mdm.model import check_bidirectional
 from tenon.methods.mdm.objective import masked_loss
 from tenon.methods.mdm.process import draw_masked, draw_time, masked_input
 
 __all__ = ["IGNORE", "MDMTrainer", "noised"]
-
-IGNORE = -100
-"""Label of tokens that are not to be written."""
 
 
 def noised(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tenon.core.drawing import MARKS, heights
 from tenon.core.report import Excerpt, style
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ FEW = 12
 """So many points of a line are marked each."""
 
 _WORDS = re.compile(r"\d+(?:[.,]\d+)*|\w+|\s+|.", re.DOTALL)
-
-MARKS = "osv^Dx*"
-"""What tells lines apart where they lie on each other."""
 
 
 def edited_words(chosen: str, rejected: str) -> list[tuple[str, Mark]]:
@@ -79,17 +77,6 @@ def excerpt_of_attempt(edit: Edit) -> Excerpt:
     return Excerpt(f"{edit.outcome}: {edit.kind or 'no kind'}, step {edit.step}", tuple(parts))
 
 
-def _heights(rows: Sequence[Mapping[str, Any]], name: str, scale: float) -> tuple[Any, Any]:
-    """Give the values of rows, and how far their intervals reach down and up; what is None is not drawn."""
-    import numpy
-
-    values, lows, highs = (
-        scale * numpy.array([row[column] for row in rows], dtype=float)  # None becomes NaN
-        for column in (name, "low", "high")
-    )
-    return values, numpy.maximum([values - lows, highs - values], 0.0)  # rounding may put an end on the wrong side
-
-
 def _name(axes: Axes, columns: int = 1) -> None:
     """Say what is what, if there is anything."""
     if axes.get_legend_handles_labels()[0]:
@@ -110,9 +97,9 @@ def draw_faults(rates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
         figure = Figure()
         axes, width = figure.add_subplot(), 0.8 / len(rates)
         for place, (name, rows) in enumerate(rates.items()):
-            heights, bars = _heights(rows, "rate", 100)
+            tops, bars = heights(rows, "rate", 100)
             at = [index + (place - (len(rates) - 1) / 2) * width for index in range(len(kinds))]
-            axes.bar(at, heights, width, yerr=bars, capsize=2, label=name, error_kw={"linewidth": 0.8})
+            axes.bar(at, tops, width, yerr=bars, capsize=2, label=name, error_kw={"linewidth": 0.8})
         axes.set_xticks(range(len(kinds)), kinds)
         axes.set(ylabel="of all solutions [%]", ylim=(0, None))
         _name(axes, columns=2)
@@ -135,8 +122,8 @@ def draw_contenders(rows: Sequence[Mapping[str, Any]]) -> Figure:
         for place, name in enumerate(names):
             mine = [row for row in numbered if row["contender"] == name]
             at = [row["steps"] + 0.06 * (place - (len(names) - 1) / 2) for row in mine]  # side by side
-            heights, bars = _heights(mine, "accuracy", 100)
-            axes.errorbar(at, heights, bars, marker=MARKS[place % len(MARKS)], capsize=2, alpha=0.9, label=name)
+            tops, bars = heights(mine, "accuracy", 100)
+            axes.errorbar(at, tops, bars, marker=MARKS[place % len(MARKS)], capsize=2, alpha=0.9, label=name)
         axes.set_xticks(sorted({row["steps"] for row in numbered}))
         axes.set(xlabel="steps of the true solution", ylabel="solved [%]", ylim=(0, None))
         _name(axes, columns=2)
@@ -191,8 +178,8 @@ def draw_margins(rows: Sequence[Mapping[str, Any]]) -> Figure:
         for place, name in enumerate(names):
             mine = [row for row in rows if row["contender"] == name]
             at = [kinds.index(row["kind"]) + 0.09 * (place - (len(names) - 1) / 2) for row in mine]
-            heights, bars = _heights(mine, "margin", 1)
-            axes.errorbar(at, heights, bars, marker=MARKS[place % len(MARKS)], linestyle="", capsize=2, label=name)
+            tops, bars = heights(mine, "margin", 1)
+            axes.errorbar(at, tops, bars, marker=MARKS[place % len(MARKS)], linestyle="", capsize=2, label=name)
         axes.set_xticks(range(len(kinds)), kinds)
         axes.axhline(0, linewidth=0.8, color="#62625d")
         axes.set(ylabel="margin [nats]")

@@ -20,10 +20,10 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from tenon.core.errors import UnsupportedModelError
+from tenon.core.training.packing import IGNORE
 
 __all__ = ["Packing", "check_shareable", "pack", "shared_score"]
 
-IGNORE = -100
 TRUNK, PADDING = 0, -1
 """Segments of a row; the branches are 1 and 2."""
 
