@@ -32,14 +32,17 @@ def save_puzzles(path: str | Path, puzzles: Iterable[Puzzle]) -> int:
     file, count = Path(path), 0
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f"{file.name}.partial")
-    with open(partial, "wb") as lines:
-        for puzzle in puzzles:
-            count += 1
-            told = {"key": puzzle.key, "prompt": puzzle.prompt, "response": puzzle.answer}
-            lines.write(json_bytes(told | puzzle.facts))
-        lines.flush()
-        os.fsync(lines.fileno())
-    os.replace(partial, file)
+    try:
+        with open(partial, "wb") as lines:
+            for puzzle in puzzles:
+                count += 1
+                told = {"key": puzzle.key, "prompt": puzzle.prompt, "response": puzzle.answer}
+                lines.write(json_bytes(told | puzzle.facts))
+            lines.flush()
+            os.fsync(lines.fileno())
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)  # of puzzles that could not be drawn, too
     return count
 
 

@@ -32,6 +32,7 @@ def test_a_file_is_there_when_all_of_it_is(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         save_puzzles(tmp_path / "a.jsonl", broken())  # type: ignore[arg-type]
+    assert not (tmp_path / "a.jsonl.partial").exists()
     assert not (tmp_path / "a.jsonl").exists()
     assert save_puzzles(tmp_path / "a.jsonl", Paths(nodes=3).generate(0, "train", 2)) == 2
 
