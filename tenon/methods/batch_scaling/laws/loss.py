@@ -49,7 +49,7 @@ class KaplanLoss(LossLaw):
 
 @dataclass(frozen=True, kw_only=True)
 class ThreeTermLoss(LossLaw):
-    """L(N, S, B) = E + A N^-alpha + F S^-beta + G B^-gamma, with S = D / B: the loss against the batch at given data."""
+    """L(N, S, B) = E + A N^-alpha + F S^-beta + G B^-gamma, with S = D / B."""
 
     E: float
     A: float
@@ -62,7 +62,7 @@ class ThreeTermLoss(LossLaw):
 
 @dataclass(frozen=True, kw_only=True)
 class DataLimitedLoss(LossLaw):
-    """ParametricLoss of effective tokens D' = U + U R (1 - exp(-(D/U - 1)/R)), where U different tokens are repeated."""
+    """ParametricLoss of effective tokens: U different ones, repeated, are worth U + U R (1 - exp(-(D/U - 1)/R))."""
 
     E: float
     A: float
