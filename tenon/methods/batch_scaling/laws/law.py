@@ -56,7 +56,10 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Domain:
-    """The range of each input in which a law was fitted; None: not known."""
+    """The range of each input in which a law was fitted; None: not known.
+
+    A range may be open: from 0, or to `math.inf`, where only its other end was published.
+    """
 
     N: tuple[float, float] | None = None
     D: tuple[float, float] | None = None
@@ -73,7 +76,8 @@ class Domain:
             if value is None or (limits := getattr(self, name)) is None:
                 continue
             logs = numpy.log10(numpy.asarray(value, dtype=float))
-            out = numpy.maximum(math.log10(limits[0]) - logs, logs - math.log10(limits[1]))
+            low = math.log10(limits[0]) if limits[0] > 0 else -math.inf
+            out = numpy.maximum(low - logs, logs - math.log10(limits[1]))
             farthest = max(farthest, float(out.max()))
         return farthest
 
@@ -160,8 +164,8 @@ class Law:
     """How its constants reached us: read in the paper, quoted by another, read in code, common knowledge, our fit."""
     formulas: Mapping[Quantity, Formula] = field(default_factory=dict)
     """What it gives; a loss law has its own methods instead."""
-    n_kind: NKind = "non_embedding"
-    """Which parameters its N counts."""
+    n_kind: NKind | None = "non_embedding"
+    """Which parameters its N counts; None: it takes and gives no N, or which is not known."""
     c_definition: str = "6 N D"
     """How its C is counted."""
     domain: Domain = Domain()
@@ -182,6 +186,10 @@ class Law:
     def is_known(self, quantity: Quantity) -> bool:
         """Say whether the law gives the quantity as a number, not only its ratios."""
         return quantity in self.gives() and self._formula(quantity).coefficient is not None
+
+    def loss(self, *values: Any, **inputs: Any) -> Any:
+        """Give the loss [nats per token]; see `predict`."""
+        return self.predict("loss", *values, **inputs).value
 
     def batch(self, *values: Any, **inputs: Any) -> Any:
         """Give the batch of least loss at given data [tokens]; see `predict`."""
@@ -225,10 +233,12 @@ class Law:
         formula = self._formula(quantity)
         given = self._named(quantity, formula.inputs, values, inputs)
         if formula.coefficient is None:
+            had = ", ".join(f"{name!r}: ..." for name in formula.inputs)
+            wanted = ", ".join(f"{name}=..." for name in formula.inputs)
             raise ConfigError(
                 f"{self.name} gives no absolute {quantity}: the coefficient of {self.equation} is not known (only the "
                 "exponents were published where we could read). Scale a tuned run of yours instead: "
-                f"laws.get({self.name!r}).scale({{'C': ..., {_letter(quantity)!r}: ...}}, C=...)."
+                f"laws.get({self.name!r}).scale({{{had}, {_letter(quantity)!r}: ...}}, {wanted})."
             )
         value = numpy.asarray(formula(**{name: given[name] for name in formula.inputs}), dtype=float)
         if not (value > 0).all():
@@ -261,7 +271,7 @@ class Law:
             before = self._named(quantity, formula.inputs, (), reference)
             after = self._named(quantity, formula.inputs, (), target)
             ratio = math.prod((after[name] / before[name]) ** power for name, power in formula.exponents.items())
-            result[letter] = float(reference[letter]) * ratio
+            result[letter] = float(positive(reference[letter], f"{self.name}: {letter}") * ratio)
         if len(result) == len(target):
             wanted = ", ".join(_letter(quantity) for quantity in self.formulas)
             raise ConfigError(
