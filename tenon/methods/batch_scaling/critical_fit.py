@@ -1,0 +1,159 @@
+"""The critical batch from the steps to one loss: S = S_min + E_min / B (McCandlish et al. 2018, eq. 2.11).
+
+With E = B S, the same is (S / S_min - 1)(E / E_min - 1) = 1. S_min steps are the fewest at any batch, E_min tokens the
+fewest at any number of steps, and at B_crit = E_min / S_min one pays twice both. It is not the batch of least loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tenon.core.errors import ConfigError, DataError
+
+__all__ = ["CriticalFit", "fit_critical"]
+
+WORST = 0.10
+"""Largest log residual that passes without a warning; the noisy quadratic, which follows the law, leaves 9 %."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticalFit:
+    """A fitted hyperbola of steps and tokens."""
+
+    s_min: float
+    """Fewest steps."""
+    e_min: float
+    """Fewest tokens (or samples: the unit of the batches)."""
+    critical_batch: float
+    """E_min / S_min."""
+    intervals: Mapping[str, tuple[float, float]]
+    """Of the three, from the residuals (delta method in logarithms, Student's t); none with two batches."""
+    residuals: tuple[Mapping[str, float], ...]
+    """A row per batch: batch, steps, `fitted`, and `residual` = ln(fitted / measured)."""
+    warnings: tuple[str, ...] = ()
+    """What makes the number doubtful."""
+
+    def steps(self, batch: Any) -> Any:
+        """Give the steps that a batch takes; numbers or arrays."""
+        return self.s_min + self.e_min / batch
+
+    def tokens(self, batch: Any) -> Any:
+        """Give the tokens that a batch takes."""
+        return self.e_min + self.s_min * batch
+
+    def overhead_batch(self, share: float = 0.2) -> float:
+        """Give the batch that costs this share of tokens beyond E_min: 1 + B / B_crit = 1 + share.
+
+        Raises:
+            ConfigError: The share is not above 0.
+        """
+        if not share > 0:
+            raise ConfigError(f"The overhead is {share}; it must be above 0, e.g. 0.2 for a fifth more tokens.")
+        return share * self.critical_batch
+
+
+def fit_critical(rows: Iterable[Mapping[str, Any] | tuple[float, float]], *, level: float = 0.95) -> CriticalFit:
+    """Fit S = S_min + E_min / B by least squares of ln(S): every batch counts alike, however many steps it takes.
+
+    Args:
+        rows: One per batch: `batch` [tokens] and `steps` to the same loss, as mappings or pairs; the learning rate
+            tuned for each batch, or the result only tells how a fixed one fares.
+        level: Of the intervals.
+
+    Raises:
+        DataError: Fewer than two different batches, a value that is no positive number, or steps that do not fall as
+            the batch grows.
+    """
+    import numpy
+    from scipy.optimize import least_squares
+
+    pairs = [(one["batch"], one["steps"]) if isinstance(one, Mapping) else tuple(one) for one in rows]
+    table = numpy.array(pairs, dtype=float).reshape(-1, 2)
+    table = table[numpy.argsort(table[:, 0], kind="stable")]
+    batch, steps = table.T
+    if len(numpy.unique(batch)) < 2 or not (numpy.isfinite(table) & (table > 0)).all():
+        raise DataError(
+            f"{len(table)} rows came, with {len(numpy.unique(batch))} different batches; the critical batch takes "
+            "positive steps to one loss at 2 batches or more, better at 5 from far below it to far above."
+        )
+    # Relative least squares is linear and lands close by; logarithms then keep both positive.
+    start, *_ = numpy.linalg.lstsq(
+        numpy.stack([1 / steps, 1 / (batch * steps)], axis=1), numpy.ones(len(steps)), rcond=None
+    )
+    floor = numpy.array([steps.min(), (batch * steps).min()])
+    start = numpy.log(numpy.where(start > 0, start, 1e-3 * floor))
+
+    def residuals(theta: Any) -> Any:
+        return numpy.log(numpy.exp(theta[0]) + numpy.exp(theta[1]) / batch) - numpy.log(steps)
+
+    def jacobian(theta: Any) -> Any:
+        parts = numpy.stack([numpy.full_like(batch, numpy.exp(theta[0])), numpy.exp(theta[1]) / batch], axis=1)
+        return parts / parts.sum(axis=1, keepdims=True)
+
+    bottom = numpy.log(1e-6 * floor)
+    found = least_squares(
+        residuals, numpy.maximum(start, bottom + 1e-6), jac=jacobian, bounds=(bottom, numpy.inf),
+        xtol=1e-15, ftol=1e-15, gtol=1e-15,
+    )  # fmt: skip
+    s_min, e_min = (float(one) for one in numpy.exp(found.x))
+    stuck = found.x < bottom + 0.5
+    if stuck.all() or (stuck[1] and steps[-1] >= steps[0]):
+        raise DataError(
+            f"The steps do not fall as the batch grows ({steps[0]:.0f} at batch {batch[0]:.0f}, {steps[-1]:.0f} at "
+            f"{batch[-1]:.0f}): there is no critical batch to find. Tune the learning rate for every batch."
+        )
+    critical = e_min / s_min
+    intervals = {} if stuck.any() else _intervals(found.x, found.fun, jacobian(found.x), level)
+    return CriticalFit(
+        s_min=s_min,
+        e_min=e_min,
+        critical_batch=critical,
+        intervals=intervals,
+        residuals=tuple(
+            {"batch": float(b), "steps": float(s), "fitted": float(numpy.exp(r) * s), "residual": float(r)}
+            for b, s, r in zip(batch, steps, found.fun, strict=True)
+        ),
+        warnings=tuple(_doubts(batch, found.fun, stuck, critical)),
+    )
+
+
+def _intervals(theta: Any, residuals: Any, jacobian: Any, level: float) -> dict[str, tuple[float, float]]:
+    import numpy
+    from scipy.stats import t
+
+    free = len(residuals) - 2
+    if free < 1:
+        return {}
+    covariance = numpy.linalg.inv(jacobian.T @ jacobian) * float(residuals @ residuals) / free
+    reach = float(t.ppf(0.5 + level / 2, free))
+    result = {}
+    for name, pull in (("s_min", (1, 0)), ("e_min", (0, 1)), ("critical_batch", (-1, 1))):
+        middle, half = float(numpy.dot(pull, theta)), reach * float(numpy.sqrt(pull @ covariance @ numpy.array(pull)))
+        result[name] = (float(numpy.exp(middle - half)), float(numpy.exp(middle + half)))
+    return result
+
+
+def _doubts(batch: Any, residuals: Any, stuck: Any, critical: float) -> list[str]:
+    import numpy
+
+    doubts = []
+    if stuck[0]:
+        doubts.append("S_min is not identified: steps still fall as 1/B at the largest batch; try larger ones")
+    if stuck[1]:
+        doubts.append("E_min is not identified: steps hardly depend on the batch; try smaller ones")
+    if not stuck.any() and not batch.min() <= critical <= batch.max():
+        doubts.append(
+            f"the critical batch {critical:.4g} is outside the batches tried ({batch.min():.4g} to {batch.max():.4g}): "
+            "it is extrapolated"
+        )
+    worst = int(numpy.abs(residuals).argmax())
+    if abs(residuals[worst]) > WORST:
+        doubts.append(
+            f"the steps do not follow S_min + E_min/B: at batch {batch[worst]:.4g} it is "
+            f"{100 * residuals[worst]:+.0f} % off. Under schedules with a long constant part the curves of different batches cross, and it fails"
+        )
+    if len(batch) < 4:
+        doubts.append(f"{len(batch)} batches say little of the residuals; try 5 or more")
+    return doubts
