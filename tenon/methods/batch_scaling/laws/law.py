@@ -319,9 +319,11 @@ def positive(value: Any, name: str) -> Any:
     import numpy
 
     try:
+        if numpy.asarray(value).dtype.kind not in "iufO":  # text, true or false, complex numbers
+            raise TypeError
         found = numpy.asarray(value, dtype=float)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{name} is {value!r}; it must be a number.") from error
+        raise ConfigError(f"{name} is {value!r}; it must be a number, or an array of numbers.") from error
     if not (numpy.isfinite(found).all() and (found > 0).all()):
         raise ConfigError(f"{name} is {value!r}; it must be positive and finite.")
     return found

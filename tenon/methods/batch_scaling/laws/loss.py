@@ -242,7 +242,8 @@ class ThreeTermLoss(LossLaw):
 
     def gives(self) -> tuple[Quantity, ...]:
         """List what the law gives: the best batch at D, and the steps that it takes, as well."""
-        return tuple(name for name in QUANTITIES if name in ("batch", "steps") or name in super().gives())
+        others = super().gives()
+        return tuple(name for name in QUANTITIES if name in ("batch", "steps") or name in others)
 
     def _evaluate(self, quantity: Quantity, given: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         if quantity == "loss":
@@ -345,10 +346,20 @@ class UnfittedLoss(LossLaw):
         """Say no."""
         return False
 
+    def predict(self, quantity: Quantity, *values: Any, **inputs: Any) -> Prediction:
+        """Refuse.
+
+        Raises:
+            ConfigError: Always, with what is missing.
+        """
+        if quantity in self.gives():
+            raise ConfigError(self._unknown(quantity))
+        return super().predict(quantity, *values, **inputs)
+
     def _unknown(self, what: str) -> str:
         return (
-            f"{self.name} gives no {what}: {', '.join(self.missing)} of {self.equation} are not known (only the form "
-            f"was published where we could read). Fit them to your runs (`tenon batch-scaling fit RUNS --set "
+            f"{self.name} gives no absolute {what}: {', '.join(self.missing)} of {self.equation} are not known (only "
+            f"the form was published where we could read). Fit them to your runs (`tenon batch-scaling fit RUNS --set "
             f"form={self.fit_form}`), or scale a tuned run of yours: "
             f"laws.get({self.name!r}).scale({{'C': ..., 'N': ...}}, C=...)."
         )

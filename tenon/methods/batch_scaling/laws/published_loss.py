@@ -236,6 +236,7 @@ BESIROGLU: tuple[Law, ...] = (
         alpha=0.3478,
         beta=0.3658,
         caveat="Read off a figure of Hoffmann et al. 2022, without the 5 runs of highest loss: with them the "
-        "exponents are others. Standard errors: E 0.03, A 124.5, B 1293, alpha 0.015, beta 0.021. Its losses hold on MassiveText.",
+        "exponents are others. Standard errors: E 0.03, A 124.5, B 1293, alpha 0.015, beta 0.021. "
+        "Its losses hold on MassiveText.",
     ),
 )

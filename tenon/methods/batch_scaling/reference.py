@@ -1,0 +1,99 @@
+"""Slow twins of what the method computes in closed form or all at once; only tests import it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["allocation_by_search", "least_by_search", "noise_by_hand", "noise_of_rows", "row_gradients"]
+
+
+def least_by_search(
+    function: Callable[[float], float], low: float, high: float, *, points: int = 81, rounds: int = 12
+) -> float:
+    """Find where a function of one positive number is least, by ever finer grids of its logarithm.
+
+    Args:
+        function: Has one minimum between `low` and `high`.
+        low: Above 0.
+        high: Above `low`.
+        points: Of each grid.
+        rounds: Grids; each spans two steps of the one before.
+    """
+    left, right = math.log(low), math.log(high)
+    best = left
+    for _ in range(rounds):
+        step = (right - left) / (points - 1)
+        best = min((left + step * place for place in range(points)), key=lambda at: function(math.exp(at)))
+        left, right = best - step, best + step
+    return math.exp(best)
+
+
+def allocation_by_search(
+    loss: Callable[[float, float], float], compute: float, *, flops_per_token_per_param: float = 6.0
+) -> tuple[float, float]:
+    """Find N and D of least loss at given compute by trying model sizes: the twin of `LossLaw.optimal`.
+
+    Args:
+        loss: Of N and D.
+        compute: C = k N D [FLOPs].
+        flops_per_token_per_param: k.
+    """
+    product = compute / flops_per_token_per_param
+    params = least_by_search(lambda N: loss(N, product / N), 1.0, product, rounds=5)
+    return params, product / params
+
+
+# Gradient noise: every row's gradient by itself, in float64.
+
+
+def row_gradients(model: Any, input_ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the gradient of every row's summed loss, one backward each, and how many targets it has.
+
+    Returns:
+        [rows, parameters] in float64, flat over all parameters that are trained, and [rows].
+    """
+    import torch  # here: the other twins do without
+
+    exact = copy.deepcopy(model).double().train()
+    parameters = [one for one in exact.parameters() if one.requires_grad]
+    gradients, counts = [], []
+    for ids, wanted in zip(input_ids, labels, strict=True):
+        log_p = exact(input_ids=ids[None]).logits[0].log_softmax(-1)
+        places = [place for place in range(len(ids) - 1) if wanted[place + 1] != -100]
+        loss = sum((-log_p[place, wanted[place + 1]] for place in places), log_p.new_zeros(()))
+        parts = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        gradients.append(torch.cat([one.reshape(-1) for one in parts]))
+        counts.append(len(places))
+    return torch.stack(gradients), torch.tensor(counts)
+
+
+def noise_by_hand(
+    model: Any, micro_batches: Sequence[tuple[Tensor, Tensor]], *, tokens: Sequence[int]
+) -> tuple[float, float]:
+    """Give |G|^2 and tr(Sigma) of one token from the first micro-batch and all of them, targets weighted alike.
+
+    Args:
+        model: Before the step.
+        micro_batches: `input_ids` and `labels` of each.
+        tokens: Tokens of each.
+    """
+    found = [row_gradients(model, ids, labels) for ids, labels in micro_batches]
+    means = [gradients.sum(0) / counts.sum() for gradients, counts in found]
+    sizes = [int(counts.sum()) for _, counts in found]
+    whole = sum(size * mean for size, mean in zip(sizes, means, strict=True)) / sum(sizes)
+    per_target = sum(tokens) / sum(sizes)
+    b, big = sizes[0] * per_target, sum(sizes) * per_target
+    small_sq, big_sq = float((means[0] ** 2).sum()), float((whole**2).sum())
+    return (big * big_sq - b * small_sq) / (big - b), (small_sq - big_sq) / (1 / b - 1 / big)
+
+
+def noise_of_rows(gradients: Tensor) -> tuple[float, float]:
+    """Give |G|^2 and tr(Sigma) of one row over a whole population of rows [rows, parameters], by their definitions."""
+    mean = gradients.mean(0)
+    return float((mean**2).sum()), float(((gradients - mean) ** 2).sum() / len(gradients))
