@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tenon.core.errors import DataError
 from tenon.methods.batch_scaling.config import BatchFitConfig
+from tenon.methods.batch_scaling.readers import read_runs
+from tenon.methods.batch_scaling.run_checks import comparable, usable
 from tenon.methods.batch_scaling.runs import RunTable
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ def find_cells(runs: Any, config: BatchFitConfig | None = None, *, keep_edges: b
     `config.points` batches around the least loss. Runs that differ by the seed alone count as their mean.
 
     Args:
-        runs: A RunTable, rows or a frame; needs n_params, tokens, batch_tokens, lr and loss.
+        runs: A RunTable, or whatever `read_runs` takes; needs n_params, tokens, batch_tokens, lr and loss.
         config: For `points`.
         keep_edges: Trust the least loss of a batch even where its learning rate stands at an edge. It is what one gets
             without looking, and tells how much the edges matter.
@@ -151,33 +153,14 @@ def clean_runs(runs: Any) -> RunTable:
     Raises:
         DataError: As `find_cells`.
     """
-    import numpy
-
-    table = RunTable.of(runs)
-    if len(groups := set(table.groups)) > 1:
-        raise DataError(
-            f"The table mixes {len(groups)} groups ({', '.join(sorted(groups)[:4])}); losses of different data or "
-            "tokenizers do not compare. Keep one: read_runs(..., group=NAME)."
-        )
-    lengths = numpy.unique(table["seq_len"][numpy.isfinite(table["seq_len"])])
-    if len(lengths) > 1:
-        raise DataError(
-            f"The table mixes rows of {', '.join(f'{one:.0f}' for one in lengths[:4])} tokens (seq_len); their losses "
-            "do not compare. Fit one row length at a time."
-        )
+    table = comparable(runs) if isinstance(runs, RunTable) else read_runs(runs)
     for name in ("n_params", "tokens", "batch_tokens", "lr"):
         if bad := [one for one, value in zip(table.ids, table[name], strict=True) if not (0 < value < float("inf"))]:
             raise DataError(
                 f"{len(bad)} of {len(table)} runs have no positive {name} (first: {bad[0]}); a fit of batches needs "
                 "n_params, tokens, batch_tokens, lr and loss of every run."
             )
-    good = numpy.isfinite(table["loss"]) & (table["loss"] > 0)
-    if 2 * good.sum() < len(table):
-        raise DataError(
-            f"{len(table) - good.sum()} of {len(table)} runs have no finite, positive loss: more than half diverged or "
-            "are damaged. Look at the runs before any law."
-        )
-    return table.keep(good, lambda i: f"loss is {table['loss'][i]}: diverged or damaged") if not good.all() else table
+    return usable(table)
 
 
 def fit_parabola(x: Sequence[float] | ndarray, y: Sequence[float] | ndarray) -> Vertex | None:

@@ -2,6 +2,7 @@
 
 With E = B S, the same is (S / S_min - 1)(E / E_min - 1) = 1. S_min steps are the fewest at any batch, E_min tokens the
 fewest at any number of steps, and at B_crit = E_min / S_min one pays twice both. It is not the batch of least loss.
+`critical` has what follows from the two: steps and tokens of any batch, the batch of a given overhead.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tenon.core.errors import ConfigError, DataError
+from tenon.core.errors import DataError
 
 __all__ = ["CriticalFit", "fit_critical"]
 
@@ -34,24 +35,6 @@ class CriticalFit:
     """A row per batch: batch, steps, `fitted`, and `residual` = ln(fitted / measured)."""
     warnings: tuple[str, ...] = ()
     """What makes the number doubtful."""
-
-    def steps(self, batch: Any) -> Any:
-        """Give the steps that a batch takes; numbers or arrays."""
-        return self.s_min + self.e_min / batch
-
-    def tokens(self, batch: Any) -> Any:
-        """Give the tokens that a batch takes."""
-        return self.e_min + self.s_min * batch
-
-    def overhead_batch(self, share: float = 0.2) -> float:
-        """Give the batch that costs this share of tokens beyond E_min: 1 + B / B_crit = 1 + share.
-
-        Raises:
-            ConfigError: The share is not above 0.
-        """
-        if not share > 0:
-            raise ConfigError(f"The overhead is {share}; it must be above 0, e.g. 0.2 for a fifth more tokens.")
-        return share * self.critical_batch
 
 
 def fit_critical(rows: Iterable[Mapping[str, Any] | tuple[float, float]], *, level: float = 0.95) -> CriticalFit:
@@ -152,7 +135,8 @@ def _doubts(batch: Any, residuals: Any, stuck: Any, critical: float) -> list[str
     if abs(residuals[worst]) > WORST:
         doubts.append(
             f"the steps do not follow S_min + E_min/B: at batch {batch[worst]:.4g} it is "
-            f"{100 * residuals[worst]:+.0f} % off. Under schedules with a long constant part the curves of different batches cross, and it fails"
+            f"{100 * residuals[worst]:+.0f} % off. Under schedules "
+            "with a long constant part the curves of different batches cross, and it fails"
         )
     if len(batch) < 4:
         doubts.append(f"{len(batch)} batches say little of the residuals; try 5 or more")
