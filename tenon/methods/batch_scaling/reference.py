@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["allocation_by_search", "least_by_search", "noise_by_hand", "noise_of_rows", "row_gradients"]
 
@@ -86,7 +86,8 @@ def noise_by_hand(
     found = [row_gradients(model, ids, labels) for ids, labels in micro_batches]
     means = [gradients.sum(0) / counts.sum() for gradients, counts in found]
     sizes = [int(counts.sum()) for _, counts in found]
-    whole = sum(size * mean for size, mean in zip(sizes, means, strict=True)) / sum(sizes)
+    whole: Any = sum(size * mean for size, mean in zip(sizes, means, strict=True))
+    whole = whole / sum(sizes)
     per_target = sum(tokens) / sum(sizes)
     b, big = sizes[0] * per_target, sum(sizes) * per_target
     small_sq, big_sq = float((means[0] ** 2).sum()), float((whole**2).sum())
