@@ -1,7 +1,8 @@
 """Running text: local files and folders, hub data sets, and a text that every Python carries.
 
-A *source* is one string. `python-docs` is the 465 KB of English that ships with CPython, a path is read from disk,
-anything else is taken for the name of a data set on the Hugging Face hub.
+A *source* is one string. `python-docs` is the 465 KB of English that ships with CPython, `python-sources` the 12 MB of
+code of its standard library, a path is read from disk, anything else is taken for the name of a data set on the Hugging
+Face hub.
 
 >>> document = next(read_documents("python-docs"))
 >>> document.key, document.text[:27]
@@ -13,6 +14,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import sysconfig
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,10 +29,25 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["PYTHON_DOCS", "Document", "calibration_windows", "normalize", "python_docs", "read_documents", "stream_ids"]
+__all__ = [
+    "PYTHON_DOCS",
+    "PYTHON_SOURCES",
+    "Document",
+    "calibration_windows",
+    "normalize",
+    "python_docs",
+    "read_documents",
+    "stream_ids",
+]
 
 PYTHON_DOCS = "python-docs"
 """Name of the source that exists on every machine: `pydoc_data.topics`, the language reference behind `help()`."""
+
+PYTHON_SOURCES = "python-sources"
+"""Name of the larger source that exists on nearly every machine: the `.py` files of the running Python's library."""
+
+NOT_SOURCES = frozenset({"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"})
+"""Folders that are left out of it: packages that were installed, and tests, which hold odd encodings on purpose."""
 
 TEXT_SUFFIXES = (".txt", ".md", ".rst", ".jsonl")
 COMPRESSED: dict[str, Callable[..., IO[str]]] = {".xz": lzma.open, ".gz": gzip.open}
@@ -70,9 +87,9 @@ def read_documents(source: str | Path, *, text_field: str = "text", split: str =
     """Read the texts of a source, one at a time, in a fixed order.
 
     Args:
-        source: `python-docs`; a file (`.txt`, `.md`, `.rst`, or `.jsonl` with one object a line), also under `.xz` or
-            `.gz`; a folder of such files, read in the order of their names; or the name of a data set on the hub, with
-            its configuration and its split behind colons where it has several
+        source: `python-docs` or `python-sources`; a file (`.txt`, `.md`, `.rst`, or `.jsonl` with one object a line),
+            also under `.xz` or `.gz`; a folder of such files, read in the order of their names; or the name of a data
+            set on the hub, with its configuration and its split behind colons where it has several
             (`Salesforce/wikitext:wikitext-2-raw-v1:test`).
         text_field: The key that holds the text in `.jsonl` and hub rows.
         split: The split of a hub data set whose name names none.
@@ -96,6 +113,8 @@ def _read(source: str | Path, text_field: str, split: str) -> Iterator[Document]
 
         for name in sorted(topics):
             yield Document(f"{PYTHON_DOCS}/{name}", normalize(topics[name]))
+    elif str(source) == PYTHON_SOURCES:
+        yield from _python_sources()
     elif path.is_dir():
         files = [file for file in sorted(path.rglob("*")) if _kind(file) in TEXT_SUFFIXES]
         if not files:
@@ -108,6 +127,18 @@ def _read(source: str | Path, text_field: str, split: str) -> Iterator[Document]
         raise DataError(f"There is no {path.absolute()}; give a file or folder that is there, or a data set's name.")
     else:
         yield from _read_hub(str(source), text_field, split)
+
+
+def _python_sources() -> Iterator[Document]:
+    """Give the files of the standard library in the order of their names, which is the same on every machine.
+
+    The text differs between Python versions, and where a system leaves modules out; results store its hash.
+    """
+    root = Path(sysconfig.get_path("stdlib"))
+    found = ((path.relative_to(root).as_posix(), path) for path in root.rglob("*.py"))
+    for name, path in sorted(found):
+        if NOT_SOURCES.isdisjoint(name.split("/")) and not name.startswith("_sysconfigdata"):  # paths of this machine
+            yield Document(f"{PYTHON_SOURCES}/{name}", normalize(path.read_text(encoding="utf-8")))
 
 
 def calibration_windows(
@@ -232,6 +263,7 @@ def _read_hub(name: str, text_field: str, split: str) -> Iterator[Document]:
                 "connection and try again."
             ) from error
         raise DataError(
-            f"'{name}' is neither '{PYTHON_DOCS}', nor a file or folder here ({Path.cwd()}), and the hub gave no data "
-            f"set of that name ({type(error).__name__}: {error}). Check the path, or the name and the connection."
+            f"'{name}' is neither '{PYTHON_DOCS}' nor '{PYTHON_SOURCES}', nor a file or folder here ({Path.cwd()}), "
+            f"and the hub gave no data set of that name ({type(error).__name__}: {error}). Check the path, or the name "
+            "and the connection."
         ) from error

@@ -114,8 +114,8 @@ class SweepConfig:
 
     models: tuple[SweepModel, ...] = (SweepModel(),)
     """Sizes."""
-    tokens: tuple[int, ...] = (250_000, 500_000, 1_000_000)
-    """Training tokens D."""
+    tokens: tuple[int, ...] = (2**18, 2**19, 2**20)
+    """Training tokens D; multiples of every batch, so that all batches of a cell see exactly as many."""
     batch_tokens: tuple[int, ...] = (512, 1024, 2048, 4096, 8192, 16384)
     """Global batches [tokens]; one larger than a quarter of the training tokens is left out."""
     learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
