@@ -48,11 +48,17 @@ def _finished(records: Records) -> Records:
         raise DataError(f"{records.source} has no column 'State', so it is no export of runs of Weights & Biases.")
     rows, dropped = [], list(records.dropped)
     for row in records.rows:
-        state = str(row.cells.get(names["state"]) or "").strip().lower()
+        said = row.cells.get(names["state"])
+        state = str(said).strip().lower() if isinstance(said, str) else ""
         if state in ("finished", ""):
             rows.append(row)
         else:
-            dropped.append(Dropped(str(row.cells.get(names.get("name", "")) or row.short), f"its state is {state!r}"))
+            dropped.append(
+                Dropped(
+                    str((row.cells.get(names["name"]) if "name" in names else None) or row.short),
+                    f"its state is {state!r}",
+                )
+            )
     if not rows:
         raise DataError(f"{records.source}: none of the {len(records.rows)} runs has the state 'finished'.")
     return Records(rows=tuple(rows), dropped=tuple(dropped), notes=records.notes, source=records.source)

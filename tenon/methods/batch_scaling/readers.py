@@ -91,16 +91,18 @@ def _sources(
         for one in source:
             path = GADRE if one == "gadre" else Path(one)
             for file in _files(path):
-                if file.suffix == ".json" and format in ("auto", "trainer"):
+                if format == "trainer" or (format == "auto" and _is_object(file)):
                     states.append(file)
                 else:
                     records = _records(file)
-                    yield records, layout_of(records) if format in ("auto", "trainer") else format
+                    yield records, layout_of(records) if format == "auto" else format
         if states:
             yield trainer_records(states, told, seq_len=seq_len), "trainer"
         return
+    if format == "trainer":
+        raise ConfigError("format trainer is for files of transformers.Trainer; give their path.")
     records = _in_memory(source)
-    yield records, layout_of(records) if format in ("auto", "trainer") else format
+    yield records, layout_of(records) if format == "auto" else format
 
 
 def _in_memory(rows: Any) -> Records:
@@ -235,6 +237,11 @@ def _jsonl(path: Path, text: str, is_unended: bool) -> Records:
             raise
         rows.append(Record(f"{path} line {line}", cells))
     return Records(rows=tuple(rows), notes=tuple(notes), source=str(path))
+
+
+def _is_object(path: Path) -> bool:
+    """Say whether a file is one JSON object, as a `trainer_state.json` is, and no list of rows."""
+    return path.suffix == ".json" and isinstance(read_json(path), dict)
 
 
 def _is_json(line: str) -> bool:

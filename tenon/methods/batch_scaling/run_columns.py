@@ -127,6 +127,10 @@ def _row(record: Record, found: Found, measures: Mapping[str, str], notes: dict[
             return number(record.cells.get(found.names[quantity]), where(quantity))
         return found.numbers.get(quantity, math.nan)
 
+    def text(column: str | None) -> str:
+        value = None if column is None else record.cells.get(column)
+        return "" if value is None or value != value else str(value)  # pandas' empty cells are NaN
+
     row: dict[str, Any] = {name: cell(name) for name in COLUMNS if name != "batch_tokens"}
     row["batch"] = cell("batch")
     for quantity, unit in measures.items():
@@ -159,15 +163,15 @@ def _row(record: Record, found: Found, measures: Mapping[str, str], notes: dict[
             raise DataError(f"{where(quantity)} is empty; every run needs it.")
     row["batch_tokens"] = row.pop("batch")
 
-    kind = str(record.cells.get(found.names.get("n_kind", "")) or "")
+    kind = text(found.names.get("n_kind"))
     if kind and kind not in get_args(NKind):
         raise DataError(f"{where('n_kind')} is {kind!r}; {nearest(kind, get_args(NKind))}.")
     if found.kind and kind and kind != found.kind and not says_its_kind(found.names.get("n_params", "")):
         raise DataError(f"{where('n_kind')} says {kind}, and n_kind is given as {found.kind}; leave out the option.")
     row["n_kind"] = found.kind or kind
-    if str(record.cells.get(found.names.get("diverged", ""))).strip().lower() in ("true", "1", "1.0", "yes"):
+    if text(found.names.get("diverged")).strip().lower() in ("true", "1", "1.0", "yes"):
         row["loss"] = math.nan
-    row["group"] = " | ".join(str(record.cells.get(name) or "") for name in found.group)
-    row["id"] = str(record.cells.get(found.names.get("id", "")) or record.short)
+    row["group"] = " | ".join(text(name) for name in found.group)
+    row["id"] = text(found.names.get("id")) or record.short
     row["place"] = record.place
     return row
