@@ -1,7 +1,7 @@
 """Every law of batch and learning rate held against a sweep: the loss that following it would have left on the table.
 
-The loss of a cell (N, D) is known at the runs. Between them it is taken linear in ln(lr) along each batch, then linear in
-ln(B); beyond the runs it is taken as at their edge, which flatters a law that points there, so `clipped` counts such
+The loss of a cell (N, D) is known at the runs. Between them it is taken linear in ln(lr) along each batch, then linear
+in ln(B); beyond the runs it is taken as at their edge, which flatters a law that points there, so `clipped` counts such
 cells. The excess is over the cell's best run. `joint` follows the law's batch and learning rate; `batch` follows its
 batch alone, with the learning rate tuned anew, on the same surface.
 """
@@ -63,8 +63,8 @@ def excess_loss(cell: Cell, batch: float, lr: float) -> dict[str, Any]:
     """Give the excess loss of a batch and a learning rate in a cell, as shares of the best loss.
 
     Returns:
-        `joint`, `batch` (learning rate tuned anew, among those tried anywhere in the cell), and whether the batch or the
-        learning rate was beyond the runs: `is_batch_clipped`, `is_lr_clipped`.
+        `joint`, `batch` (learning rate tuned anew, among those tried anywhere in the cell), and whether the batch or
+        the learning rate was beyond the runs: `is_batch_clipped`, `is_lr_clipped`.
     """
     import numpy
 
@@ -121,7 +121,7 @@ def _law(one: str | Law | FittedLaw) -> Law:
     law = get(one) if isinstance(one, str) else one.law if isinstance(one, FittedLaw) else one
     if not law.is_known("batch") or not set(law.inputs("batch")) <= set("NDC"):
         raise ConfigError(
-            f"{law.name} gives no best batch from N, D and C as a number (it gives {', '.join(law.gives())}); score one "
-            f"of {', '.join(one.name for one in every('batch'))}."
+            f"{law.name} gives no best batch from N, D and C as a number (it gives {', '.join(law.gives())}); score "
+            f"one of {', '.join(one.name for one in every('batch'))}."
         )
     return law

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["allocation_by_search", "least_by_search", "noise_by_hand", "noise_of_rows", "row_gradients"]
+__all__ = [
+    "allocation_by_search",
+    "cell_optimum",
+    "least_by_search",
+    "noise_by_hand",
+    "noise_of_rows",
+    "quadratic_by_sgd",
+    "quadratic_by_steps",
+    "row_gradients",
+]
 
 
 def least_by_search(
@@ -98,3 +107,50 @@ def noise_of_rows(gradients: Tensor) -> tuple[float, float]:
     """Give |G|^2 and tr(Sigma) of one row over a whole population of rows [rows, parameters], by their definitions."""
     mean = gradients.mean(0)
     return float((mean**2).sum()), float(((gradients - mean) ** 2).sum() / len(gradients))
+
+
+def quadratic_by_steps(batch: float, lr: float, steps: int, dimensions: int) -> float:
+    """Give the noisy quadratic's expected loss by its recursion, one step and one coordinate at a time."""
+    loss = 0.0
+    for place in range(1, dimensions + 1):
+        curvature = noise = 1.0 / place
+        square = 1.0
+        for _ in range(steps):
+            square = (1 - lr * curvature) ** 2 * square + lr**2 * noise / batch
+        loss += 0.5 * curvature * square
+    return loss
+
+
+def quadratic_by_sgd(
+    batch: int, lr: float, steps: int, dimensions: int, repeats: int, seed: int
+) -> tuple[float, float]:
+    """Train the noisy quadratic by SGD on drawn gradients, sample by sample; give mean loss and standard error."""
+    import numpy
+
+    rng = numpy.random.default_rng(seed)
+    curvature = 1.0 / numpy.arange(1, dimensions + 1)
+    theta = numpy.ones((repeats, dimensions))
+    for _ in range(steps):
+        # Every sample's gradient is h theta + noise of variance h; the batch takes their mean.
+        noise = rng.normal(size=(batch, repeats, dimensions)).mean(axis=0) * numpy.sqrt(curvature)
+        theta = theta - lr * (curvature * theta + noise)
+    losses = 0.5 * (curvature * theta**2).sum(axis=1)
+    return float(losses.mean()), float(losses.std(ddof=1) / math.sqrt(repeats))
+
+
+def cell_optimum(runs: Sequence[tuple[float, float, float]], points: int = 5) -> tuple[float, float]:
+    """Give the best batch and loss of a cell from (batch, lr, loss), every batch tuned: the twin of `find_cells`."""
+    import numpy
+
+    tuned = []
+    for batch in sorted({run[0] for run in runs}):
+        line = sorted((math.log(lr), loss) for b, lr, loss in runs if b == batch)
+        least = min(range(len(line)), key=lambda i: line[i][1])
+        three = numpy.array(line[least - 1 : least + 2])
+        parabola = numpy.poly1d(numpy.polyfit(three[:, 0], three[:, 1], 2))
+        tuned.append((math.log(batch), float(parabola(parabola.deriv().roots[0].real))))
+    least = min(range(len(tuned)), key=lambda i: tuned[i][1])
+    near = numpy.array(tuned[max(0, least - points // 2) : least + points // 2 + 1])
+    parabola = numpy.poly1d(numpy.polyfit(near[:, 0], near[:, 1], 2))
+    place = float(parabola.deriv().roots[0].real)
+    return math.exp(place), float(parabola(place))
