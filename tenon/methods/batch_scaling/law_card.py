@@ -52,6 +52,8 @@ class FittedLaw:
     """How it was fitted: the whole config."""
     bootstrap: Mapping[str, Any] = field(default_factory=dict)
     """Its number, seed, percentiles, failures."""
+    condition_number: float | None = None
+    """Of the derivatives of the log loss by the parameters, at the optimum: large where constants move together."""
     data_sha256: str = ""
     """Hash of the runs."""
     source: str = ""
@@ -68,6 +70,7 @@ class FittedLaw:
             "name": law.name,
             "title": law.title,
             "equation": law.equation,
+            "caveat": law.caveat,
             "law": _law_to_dict(law),
             "params": dict(self.params),
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
@@ -83,6 +86,7 @@ class FittedLaw:
             "holdout": None if self.holdout is None else dict(self.holdout),
             "estimator": dict(self.estimator),
             "bootstrap": dict(self.bootstrap),
+            "condition_number": self.condition_number,
             "data_sha256": self.data_sha256,
             "source": self.source,
         }
@@ -123,6 +127,7 @@ def load_card(path: Path) -> FittedLaw:
             holdout=card["holdout"],
             estimator=card["estimator"],
             bootstrap=card["bootstrap"],
+            condition_number=card["condition_number"],
             data_sha256=card["data_sha256"],
             source=card["source"],
         )
@@ -156,6 +161,7 @@ def _law_from_dict(card: Mapping[str, Any]) -> Law:
         "name": card["name"],
         "title": card["title"],
         "equation": card["equation"],
+        "caveat": card["caveat"],
         "source": card["source"],
         "tag": "fitted",
         "n_kind": units["N"],
