@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -169,7 +170,7 @@ def _csv(path: Path, text: str, is_unended: bool) -> Records:
     header: list[str] = []
     rows: list[Record] = []
     notes: list[str] = []
-    lines = max(text.count("\n"), text.count("\r")) + 1
+    lines = len(re.findall(r"\r\n|\r|\n", text)) + 1
     while True:
         line = reader.line_num + 1
         try:

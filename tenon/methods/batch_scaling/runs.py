@@ -215,11 +215,8 @@ def write_runs(table: RunTable, path: Path) -> None:
     if path.suffix == ".jsonl":
         write_atomic(path, b"".join(map(json_bytes, rows)))
     elif path.suffix == ".csv":
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, list(rows[0]) if rows else ["id", *COLUMNS], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomic(path, text.getvalue())
+        header = list(rows[0]) if rows else ["id", *COLUMNS]
+        write_atomic(path, "".join(map(_csv_line, [header, *(list(row.values()) for row in rows)])))
     else:
         raise ConfigError(f"{path} ends in {path.suffix!r}; a table of runs is written as .csv or .jsonl.")
 
@@ -232,6 +229,12 @@ def _under_source(table: RunTable) -> RunTable:
         ids=tuple(f"{table.source} {id}" for id in table.ids),
         dropped=tuple(Dropped(f"{table.source} {gone.id}", gone.reason) for gone in table.dropped),
     )
+
+
+def _csv_line(cells: Sequence[Any]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(cells)  # up to Python 3.12 only this line end makes it quote cells with \r
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _plain(value: float, column: str) -> float | int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tenon.core.errors import ConfigError, DataError
@@ -153,6 +153,7 @@ ROWS = st.lists(
 )  # fmt: skip
 
 
+@example(rows=[{"n_params": 1e6, "tokens": 1e8, "loss": 3.5}] * 2, ids=["\r", '"', "", "", "", ""], ending="csv")
 @settings(max_examples=50)
 @given(
     rows=ROWS,
