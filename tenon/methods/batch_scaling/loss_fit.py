@@ -50,9 +50,9 @@ def fit_loss_law(
 ) -> FittedLaw:
     """Fit a law of the loss.
 
-    The search is Hoffmann's (2022, approach 3): the least sum of penalties of ln(predicted) - ln(measured). Outliers move
-    the exponents much, so what is left out (`drop_top`) and from where residuals count linearly (`delta`) are part of the
-    result.
+    The search is Hoffmann's (2022, approach 3): the least sum of penalties of ln(predicted) - ln(measured). Outliers
+    move the exponents much, so what is left out (`drop_top`) and from where residuals count linearly (`delta`) are part
+    of the result.
 
     Args:
         runs: Whatever `RunTable.of` takes: columns n_params, tokens and loss, and flops if it is not 6 N D.
@@ -136,8 +136,8 @@ def usable_runs(
         table = table.take([i for i, one in enumerate(table.groups) if one == group])
     elif len(groups) > 1:
         raise DataError(
-            f"The runs are of {len(groups)} groups ({', '.join(map(repr, groups))}), whose losses do not compare: they have "
-            "other data or tokenizers. Fit one of them, with group=... (across tokenizers only bits per byte compare)."
+            f"The runs are of {len(groups)} groups ({', '.join(map(repr, groups))}), whose losses do not compare: they "
+            "have other data or tokenizers. Fit one of them, with group=... (across tokenizers only bits per byte compare)."
         )
     if n_kind is not None:
         if table.n_kind not in (None, n_kind):
@@ -179,7 +179,6 @@ def fit_form(
     best = search(form, points, weights, penalty, config)
     constants = {key: float(value[0]) for key, value in form.constants(best.theta[None], points).items()}
     curve = form.bind(points)(best.theta[None])
-    residuals = curve.value[0] - points.target
     singular = numpy.linalg.svd(curve.jacobian[0], compute_uv=False)
     condition = float(singular[0] / max(singular[-1], 1e-300))
     warnings, doubts = list(best.warnings), limits_reached(form, points, best.theta, constants)
@@ -192,11 +191,12 @@ def fit_form(
             best=best.theta, starts=best.starts, count=config.bootstrap, seed=config.seed,
         )  # fmt: skip
         facts = {**found.facts, "level": config.level}
-        if failed := facts["failed"]:
+        if failed := facts["failures"]:
             warnings.append(f"{failed} of {config.bootstrap} bootstrap refits failed; the intervals are of the others.")
         if len(found.theta) >= config.bootstrap / 2:
             values = form.constants(found.theta, points)
             intervals = percentile_intervals(values, config.level)
+            facts["medians"] = {key: float(numpy.median(value)) for key, value in values.items()}
             covariance = numpy.cov(numpy.stack([values[key] for key in form.names])).tolist()
             doubts += wide_intervals(intervals)
         else:
@@ -231,7 +231,7 @@ def fit_form(
         dropped=table.dropped,
         warnings=tuple(warnings),
         identified=not doubts,
-        residuals=_residual_rows(table, numpy.exp(curve.value[0]), residuals),
+        residuals=_residual_rows(table, curve.value[0]),
         holdout=report,
         estimator={**asdict(config), "group": table.groups[0] if table.groups else ""},
         bootstrap=facts,
@@ -291,15 +291,16 @@ def _domain(table: RunTable) -> Domain:
     )
 
 
-def _residual_rows(table: RunTable, predicted: ndarray, residuals: ndarray) -> tuple[dict[str, Any], ...]:
+def _residual_rows(table: RunTable, predicted: ndarray) -> tuple[dict[str, Any], ...]:
+    law, residuals = numpy.exp(predicted), numpy.log(table["loss"]) - predicted
     return tuple(
         {
             "id": one,
             "N": float(table["n_params"][i]),
             "D": float(table["tokens"][i]),
             "loss": float(table["loss"][i]),
-            "predicted": float(predicted[i]),
-            "log_residual": float(residuals[i]),
+            "law": float(law[i]),
+            "residual": float(residuals[i]),
         }
         for i, one in enumerate(table.ids)
     )

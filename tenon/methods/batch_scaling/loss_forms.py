@@ -1,15 +1,15 @@
 """The forms of L(N, D) that can be fitted: how each is bound to runs, bounded, started, and read back as constants.
 
-Inside a fit ln N and ln D are counted from their means, so an amplitude is that of a term in the middle of the runs. It
-then hardly moves when an exponent does, and units do not matter; `constants` gives the amplitudes at N = D = 1 that laws
-have.
+Inside a fit ln N and ln D are counted from their means, so an amplitude is that of a term in the middle of the runs.
+It then hardly moves when an exponent does, and units do not matter; `constants` gives the amplitudes at N = D = 1 that
+laws have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy
 from numpy import ndarray
@@ -120,7 +120,7 @@ class Powers:
     shared: bool = False
     """alpha = beta (Gadre et al. 2024)."""
 
-    names = ("E", "A", "B", "alpha", "beta")
+    names: ClassVar[tuple[str, ...]] = ("E", "A", "B", "alpha", "beta")
 
     @property
     def inner(self) -> tuple[str, ...]:

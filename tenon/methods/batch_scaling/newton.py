@@ -52,9 +52,9 @@ def minimise(
 ) -> Solution:
     """Minimise the objective from R starts.
 
-    Steps are those of Levenberg and Marquardt in the eigenvectors of the exact Hessian, whose negative eigenvalues count
-    by their size, so a step always leads down. What Newton's method leaves unfinished (the Hessian of Huber's penalty
-    jumps), L-BFGS-B of scipy ends.
+    Steps are those of Levenberg and Marquardt in the eigenvectors of the exact Hessian, whose negative eigenvalues
+    count by their size, so a step always leads down. What Newton's method leaves unfinished (the Hessian of Huber's
+    penalty jumps), L-BFGS-B of scipy ends.
 
     Args:
         model: The form, bound to the runs.

@@ -98,12 +98,12 @@ def bootstrap(
     return Replicates(
         theta[converged],
         {
-            "replicates": count,
+            "n": count,
             "seed": seed,
-            "resampled": f"the {cells} distinct (N, D), with all their runs",
-            "failed": int((~converged).sum()),
+            "over": f"the {cells} distinct (N, D), with all their runs",
+            "failures": int((~converged).sum()),
             "searched_from_all_starts": len(checked),
-            "left_the_valley_of_the_law": elsewhere,
+            "ended_in_another_valley": elsewhere,
         },
     )
 
@@ -164,9 +164,15 @@ def held_out(table: RunTable, predicted: ndarray, fitted_compute: ndarray, rule:
         predicted: Losses, (n,).
         fitted_compute: Of the runs that were fitted [FLOPs].
         rule: In words.
+
+    Returns:
+        The rule, how many, their mean and largest absolute relative error, the mean of the signed ones (above zero: the
+        law predicts too much), how far beyond the fitted compute they are [decades], and a row per run, whose residual is
+        ln(measured) - ln(law).
     """
     compute, measured = compute_of(table), table["loss"]
     error = predicted / measured - 1
+    residual = numpy.log(measured / predicted)
     rows = [
         {
             "id": name,
@@ -174,17 +180,17 @@ def held_out(table: RunTable, predicted: ndarray, fitted_compute: ndarray, rule:
             "D": float(table["tokens"][i]),
             "C": float(compute[i]),
             "loss": float(measured[i]),
-            "predicted": float(predicted[i]),
-            "relative_error": float(error[i]),
+            "law": float(predicted[i]),
+            "residual": float(residual[i]),
         }
         for i, name in enumerate(table.ids)
     ]
     return {
         "rule": rule,
-        "runs": len(table),
-        "mean_abs_relative_error": float(numpy.abs(error).mean()),
-        "max_abs_relative_error": float(numpy.abs(error).max()),
-        "mean_relative_error": float(error.mean()),
+        "count": len(table),
+        "mean_error": float(numpy.abs(error).mean()),
+        "max_error": float(numpy.abs(error).max()),
+        "bias": float(error.mean()),
         "decades_beyond": float(numpy.log10(compute.max() / fitted_compute.max())),
-        "rows": rows,
+        "runs": rows,
     }
