@@ -1,4 +1,4 @@
-"""The best model size at every compute, and its exponent, without a form of the loss (Hoffmann et al. 2022, approach 2).
+"""The best model size at every compute, without a form of the loss (Hoffmann et al. 2022, approach 2).
 
 Runs of one compute make a valley of the loss over ln N. Its bottom is found per compute, by a parabola or by Akima's
 interpolation; a straight line through the bottoms is N_opt = level x C^exponent.
@@ -28,11 +28,11 @@ SAME_COMPUTE = 1.1
 WIDEST_GROUP = 1.5
 """A group that spans more than this factor is no level of compute: its levels run into each other."""
 WIDEST_WINDOW = 0.7
-"""Beyond this half width [decades] the valley is no parabola: levels are wrong by some percent, though less so exponents."""
+"""Beyond this half width [decades] the valley is no parabola: levels are wrong by percents, exponents less so."""
 FINE = 25
 """Points that Akima's curve is read at between two sizes (Porian et al. 2024)."""
 NOISE = ((3.0, 0.002), (7.0, 0.05))
-"""Noise of a loss between seeds (Porian et al. 2024): standard deviation at two losses, on a line in log-log between."""
+"""Noise of a loss between seeds (Porian et al. 2024): standard deviation at two losses; log-log between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,14 +122,14 @@ def fit_isoflop(
     if len(found) < 2:
         listed = "; ".join(f"{one.id}: {one.reason}" for one in dropped[:6])
         raise DataError(
-            f"{len(found)} levels of compute have a bottom inside their sizes, and a line needs 2 ({listed}). Train smaller "
-            "or larger models at the same compute, several sizes per level."
+            f"{len(found)} levels of compute have a bottom inside their sizes, and a line needs 2 ({listed}). Train "
+            "smaller or larger models at the same compute, several sizes per level."
         )
     warnings = []
     if window_decades > WIDEST_WINDOW and method == "parabola":
         warnings.append(
-            f"The window is {window_decades:g} decades to either side; beyond {WIDEST_WINDOW:g} the valley is no parabola, "
-            "and the level is off by several percent."
+            f"The window is {window_decades:g} decades to either side; beyond {WIDEST_WINDOW:g} the valley is no "
+            "parabola, and the level is off by several percent."
         )
     if lost := [one for one in dropped if one.id.startswith("C = ")]:
         warnings.append(f"{len(lost)} levels of compute were left out: {', '.join(one.id[4:] for one in lost)}.")

@@ -137,7 +137,8 @@ def usable_runs(
     elif len(groups) > 1:
         raise DataError(
             f"The runs are of {len(groups)} groups ({', '.join(map(repr, groups))}), whose losses do not compare: they "
-            "have other data or tokenizers. Fit one of them, with group=... (across tokenizers only bits per byte compare)."
+            "have other data or tokenizers. Fit one of them, with group=... (across tokenizers only bits per byte "
+            "compare)."
         )
     if n_kind is not None:
         if table.n_kind not in (None, n_kind):

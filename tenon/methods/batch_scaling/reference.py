@@ -14,6 +14,8 @@ __all__ = [
     "allocation_by_search",
     "cell_optimum",
     "least_by_search",
+    "loss_fit_by_grid",
+    "loss_objective",
     "noise_by_hand",
     "noise_of_rows",
     "quadratic_by_sgd",
@@ -154,3 +156,62 @@ def cell_optimum(runs: Sequence[tuple[float, float, float]], points: int = 5) ->
     parabola = numpy.poly1d(numpy.polyfit(near[:, 0], near[:, 1], 2))
     place = float(parabola.deriv().roots[0].real)
     return math.exp(place), float(parabola(place))
+
+
+def loss_objective(
+    constants: Sequence[float], runs: Sequence[tuple[float, float, float]], delta: float = 1e-3, asymmetry: float = 1.0
+) -> float:
+    """Give the summed Huber penalty of (E, A, B, alpha, beta) over runs (N, D, L), run by run, from its definition."""
+    E, A, B, alpha, beta = constants
+    total = 0.0
+    for n, d, loss in runs:
+        residual = math.log(E + A * n**-alpha + B * d**-beta) - math.log(loss)
+        size = abs(residual)
+        penalty = residual**2 / 2 if size <= delta else delta * (size - delta / 2)
+        total += penalty * (asymmetry if residual > 0 else 1.0)
+    return total
+
+
+def loss_fit_by_grid(
+    runs: Sequence[tuple[float, float, float]], every: int = 1, delta: float = 1e-3
+) -> tuple[tuple[float, float, float, float, float], float]:
+    """Fit E + A N^-alpha + B D^-beta from the 4,500 starts of Hoffmann et al., one after the other, with scipy's BFGS.
+
+    Args:
+        runs: (N, D, L).
+        every: Take each so many-th start only.
+        delta: Of Huber's penalty.
+
+    Returns:
+        (E, A, B, alpha, beta) of the best end, and the sum of its penalties.
+    """
+    import itertools
+
+    import numpy
+    from scipy.optimize import minimize
+
+    log_n, log_d, log_loss = numpy.log(numpy.array(runs, dtype=float)).T
+
+    def objective(theta: Any) -> tuple[float, Any]:
+        a, b, e, alpha, beta = theta
+        terms = numpy.stack([a - alpha * log_n, b - beta * log_d, numpy.full_like(log_n, e)])
+        top = terms.max(axis=0)
+        parts = numpy.exp(terms - top)
+        residual = top + numpy.log(parts.sum(axis=0)) - log_loss
+        size = numpy.abs(residual)
+        cost = numpy.where(size <= delta, residual**2 / 2, delta * (size - delta / 2))
+        slope = numpy.clip(residual, -delta, delta) * parts / parts.sum(axis=0)
+        gradient = [slope[0].sum(), slope[1].sum(), slope[2].sum(), -(slope[0] @ log_n), -(slope[1] @ log_d)]
+        # A thousandfold sum: as it stands, the default tolerances end the search where it began.
+        return 1e3 * float(cost.sum()), 1e3 * numpy.array(gradient)
+
+    powers, units, amplitudes = (0.0, 0.5, 1.0, 1.5, 2.0), (-1.0, -0.5, 0.0, 0.5, 1.0), range(0, 30, 5)
+    starts = list(itertools.product(amplitudes, amplitudes, units, powers, powers))
+    best = None
+    for start in starts[::every]:
+        found = minimize(objective, start, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 2000})
+        if best is None or found.fun < best.fun:
+            best = found
+    a, b, e, alpha, beta = (float(value) for value in best.x)  # type: ignore[union-attr]
+    constants = (math.exp(e), math.exp(a), math.exp(b), alpha, beta)
+    return constants, loss_objective(constants, runs, delta)

@@ -167,8 +167,8 @@ def held_out(table: RunTable, predicted: ndarray, fitted_compute: ndarray, rule:
 
     Returns:
         The rule, how many, their mean and largest absolute relative error, the mean of the signed ones (above zero: the
-        law predicts too much), how far beyond the fitted compute they are [decades], and a row per run, whose residual is
-        ln(measured) - ln(law).
+        law predicts too much), how far beyond the fitted compute they are [decades], and a row per run, whose residual
+        is ln(measured) - ln(law).
     """
     compute, measured = compute_of(table), table["loss"]
     error = predicted / measured - 1
