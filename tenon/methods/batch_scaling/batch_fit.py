@@ -94,7 +94,7 @@ def fit_batch_law(
     warnings, pinned = facts.doubts(used, params, intervals, replicates, config)
     told: dict[str, Any] = asdict(config) | {"cells": len(cells), "gamma": facts.gamma(used)}
     if config.form != "fixed_compute":
-        told |= {"sensitivity": _sensitivity(table, config), "joint": _independence(used, config)}
+        told |= {"sensitivity": _sensitivity(table, cells, config), "joint": _independence(used, config)}
     return FittedLaw(
         law=law,
         params=params,
@@ -294,11 +294,10 @@ def _fixed_compute(
     return formulas, params, replicates, failures
 
 
-def _sensitivity(table: RunTable, config: BatchFitConfig) -> dict[str, dict[str, Any]]:
+def _sensitivity(table: RunTable, cells: Sequence[Cell], config: BatchFitConfig) -> dict[str, dict[str, Any]]:
     """Fit the same law by other estimators: how much of the exponents is a choice."""
     import numpy
 
-    cells = find_cells(table, config)
     edges = find_cells(table, config, keep_edges=True)
     wide = 2 * config.threshold
     others = {

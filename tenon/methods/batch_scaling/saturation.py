@@ -53,14 +53,17 @@ def fit_saturation(
             "positive and finite."
         )
 
-    def misfit(log_noise: float) -> float:
+    def misfit(log_noise: ndarray) -> ndarray:
         # The peak is only a level in logarithms: its best value is the mean, so one unknown is left.
-        return float(numpy.var(numpy.log(y) - numpy.log(curve(x, 1.0, float(numpy.exp(log_noise))))))
+        return numpy.var(numpy.log(y) - numpy.log(curve(x, 1.0, numpy.exp(log_noise)[..., None])), axis=-1)
 
     # Three decades beyond the batches the form is a power law or constant, and nothing tells one noise from another.
     places = numpy.linspace(numpy.log(x.min()) - 7, numpy.log(x.max()) + 7, 400)
-    best = int(numpy.argmin([misfit(one) for one in places]))
+    best = int(misfit(places).argmin())
     ends = places[max(0, best - 1)], places[min(len(places) - 1, best + 1)]
-    noise = float(numpy.exp(minimize_scalar(misfit, bounds=ends, method="bounded", options={"xatol": 1e-12}).x))
+    found = minimize_scalar(
+        lambda place: float(misfit(numpy.asarray(place))), bounds=ends, method="bounded", options={"xatol": 1e-12}
+    )
+    noise = float(numpy.exp(found.x))
     residuals = numpy.log(y) - numpy.log(curve(x, 1.0, noise))
     return Saturation(float(numpy.exp(residuals.mean())), noise, float(residuals.std()))

@@ -1,0 +1,199 @@
+"""Best batches of cells: exact ones, noisy ones against the twin, and those that must not be given."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+import pytest
+
+from tenon.core.errors import DataError
+from tenon.methods.batch_scaling.cells import find_cells, fit_parabola
+from tenon.methods.batch_scaling.config import BatchFitConfig
+from tenon.methods.batch_scaling.reference import cell_optimum
+from tests.methods.batch_scaling.sweep_table import STEPLAW, cell_rows, needs_steplaw
+
+BEST = {"best_batch": 1e5, "best_lr": 2e-3}
+
+
+def test_exact_cell() -> None:
+    (cell,) = find_cells(cell_rows(1e8, 1e9, **BEST))
+    assert (cell.status, cell.reason) == ("ok", "")
+    assert cell.batch == pytest.approx(1e5, rel=1e-9)
+    assert cell.lr == pytest.approx(2e-3, rel=1e-9)
+    assert cell.loss == pytest.approx(2.0, rel=1e-12)
+    assert cell.se < 1e-6  # The cell is a parabola, so nothing is left over.
+    assert cell.slope(above=False) == pytest.approx(0.75, abs=1e-9)
+
+
+def test_noisy_cells_match_the_twin() -> None:
+    rng = numpy.random.default_rng(1)
+    met = 0
+    for _ in range(20):
+        rows = cell_rows(1e8, 1e9, **BEST, noise=lambda: 5e-4 * rng.standard_normal())
+        (cell,) = find_cells(rows)
+        if cell.status != "ok" or any(one.is_edge for one in cell.batches):
+            continue
+        batch, loss = cell_optimum([(row["batch_tokens"], row["lr"], row["loss"]) for row in rows])
+        assert cell.batch == pytest.approx(batch, rel=1e-7)
+        assert cell.loss == pytest.approx(loss, rel=1e-9)
+        met += 1
+    assert met >= 10
+
+
+def test_standard_error_is_that_of_repeated_noise() -> None:
+    """A vertex's standard error is the spread of vertices over draws of the noise."""
+    rng = numpy.random.default_rng(2)
+    x = numpy.linspace(-2, 2, 9)
+    found = [fit_parabola(x, 0.3 * (x - 0.2) ** 2 + 0.02 * rng.standard_normal(9)) for _ in range(400)]
+    places = numpy.array([one.x for one in found if one])
+    # The variances are what is estimated without bias; 400 draws know a spread to 3.5 %.
+    told = math.sqrt(numpy.mean([one.se**2 for one in found if one]))
+    assert told == pytest.approx(places.std(), rel=0.12)
+
+
+def test_seeds_are_averaged() -> None:
+    """Two seeds whose losses differ by a constant either way are worth their mean."""
+    rows = cell_rows(1e8, 1e9, **BEST)
+    apart = [row | {"seed": s, "loss": row["loss"] + d} for row in rows for s, d in ((0, 0.3), (1, -0.3))]
+    (one,), (both,) = find_cells(rows), find_cells(apart)
+    assert both.batch == pytest.approx(one.batch, rel=1e-9)
+    assert both.loss == pytest.approx(one.loss, rel=1e-9)
+
+
+def test_order_of_rows_does_not_matter() -> None:
+    rows = cell_rows(1e8, 1e9, **BEST) + cell_rows(2e8, 4e9, best_batch=3e5, best_lr=1e-3)
+    mixed = [rows[i] for i in numpy.random.default_rng(0).permutation(len(rows))]
+    one, other = find_cells(rows), find_cells(mixed)
+    assert [(cell.N, cell.D, cell.batch, cell.lr) for cell in one] == [
+        (cell.N, cell.D, cell.batch, cell.lr) for cell in other
+    ]
+
+
+def test_tokens_rounded_to_steps_are_one_cell() -> None:
+    rows = cell_rows(1e8, 1e8, **BEST)
+    for row in rows:
+        row["tokens"] = math.ceil(row["tokens"] / row["batch_tokens"]) * row["batch_tokens"]
+    assert len({row["tokens"] for row in rows}) > 3
+    assert len(find_cells(rows)) == 1
+    assert len(find_cells(rows + cell_rows(1e8, 1.25e8, **BEST))) == 2
+
+
+@pytest.mark.parametrize(("factors", "text"), [((1.1, 2.2, 4.4), "smallest"), ((0.2, 0.4, 0.8), "largest")])
+def test_best_batch_at_an_edge_gives_no_number(factors: tuple[float, ...], text: str) -> None:
+    (cell,) = find_cells(cell_rows(1e8, 1e9, **BEST, batches=[1e5 * f for f in factors]))
+    assert cell.status == "batch_edge"
+    assert text in cell.reason
+    assert "extend the batches" in cell.reason
+    assert math.isnan(cell.batch)
+    assert math.isnan(cell.lr)
+
+
+def test_learning_rate_at_an_edge_gives_no_number() -> None:
+    """Section 9: not even where the batches themselves look fine."""
+    (cell,) = find_cells(cell_rows(1e8, 1e9, **BEST, lrs=[4e-3, 8e-3, 1.6e-2, 3.2e-2]))
+    assert cell.status == "lr_edge"
+    assert "extend the learning rates below" in cell.reason
+    assert math.isnan(cell.batch)
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_untuned_neighbour_cannot_bracket(everywhere: bool) -> None:
+    """The loss of an untuned batch is an upper bound, so the least may be there, whatever is missing."""
+    rows = cell_rows(1e8, 1e9, **BEST)
+    neighbour = sorted({row["batch_tokens"] for row in rows})[4]
+    cut = [
+        row for row in rows
+        if not (row["lr"] > 3e-3 and (everywhere or row["batch_tokens"] == neighbour))
+    ]  # fmt: skip
+    (cell,) = find_cells(cut)
+    assert cell.status == "lr_edge"
+    assert f"batch {neighbour:.0f}" in cell.reason
+    assert ("extend the learning rates above" if everywhere else "train the missing runs above") in cell.reason
+
+
+def test_one_learning_rate_is_not_tuned() -> None:
+    (cell,) = find_cells(cell_rows(1e8, 1e9, **BEST, lrs=[2e-3]))
+    assert cell.status == "lr_edge"
+    assert "only one learning rate" in cell.reason
+
+
+def test_edges_far_from_the_least_are_left_out_and_kept_on_demand() -> None:
+    rows = cell_rows(1e8, 1e9, **BEST)
+    smallest = min(row["batch_tokens"] for row in rows)
+    second = sorted({row["batch_tokens"] for row in rows})[1]
+    # The two smallest batches lose their low rates, as in sweeps with one list of rates for all.
+    cut = [row for row in rows if row["batch_tokens"] not in (smallest, second) or row["lr"] > 1.5e-3]
+    (cell,) = find_cells(cut)
+    assert cell.status == "ok"
+    assert cell.batch == pytest.approx(1e5, rel=1e-9)
+    assert [one.is_edge for one in cell.batches[:3]] == [True, True, False]
+    (kept,) = find_cells(cut, keep_edges=True)
+    assert abs(math.log(kept.batch / 1e5)) > 0.01
+
+
+def test_missing_run_at_the_least_batch_still_brackets() -> None:
+    """Its neighbours are tuned and worse than its upper bound: the best batch is between them, its rate unknown."""
+    rows = cell_rows(1e8, 1e9, **BEST)
+    least = sorted({row["batch_tokens"] for row in rows})[3]
+    cut = [row for row in rows if row["batch_tokens"] != least or row["lr"] < 2e-3]
+    (cell,) = find_cells(cut)
+    assert cell.status == "ok"
+    assert cell.batch == pytest.approx(1e5, rel=0.1)
+    assert math.isnan(cell.lr)
+    assert "missing runs" in cell.batches[3].advice
+
+
+def test_no_u_gives_no_number() -> None:
+    """A dip of one batch below two hills: the parabola through the five opens downwards."""
+    bumps = dict(zip((1e4, 2e4, 4e4, 8e4, 16e4), (0.1, 0.3, 0.0, 0.3, 0.1), strict=True))
+    rows = [
+        {"n_params": 1e8, "tokens": 1e9, "batch_tokens": batch, "lr": lr, "loss": 2 + bump + math.log(lr / 2e-3) ** 2}
+        for batch, bump in bumps.items()
+        for lr in (1e-3, 2e-3, 4e-3)
+    ]
+    (cell,) = find_cells(rows)
+    assert cell.status == "not_convex"
+    assert math.isnan(cell.batch)
+    (three,) = find_cells(rows, BatchFitConfig(points=3))
+    assert three.batch == pytest.approx(4e4)
+
+
+def test_diverged_runs() -> None:
+    rows = cell_rows(1e8, 1e9, **BEST)
+    for row in rows[:11]:
+        row["loss"] = math.nan
+    assert find_cells(rows)[0].batch == pytest.approx(1e5, rel=1e-9)
+    for row in rows[:50]:
+        row["loss"] = math.nan
+    with pytest.raises(DataError, match="50 of 77"):
+        find_cells(rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"group": "other"}, "data sets or tokenizers"),
+        ({"seq_len": 512}, "several lengths"),
+        ({"lr": None}, "no positive lr"),
+        ({"n_params": None}, "n_params"),
+    ],
+)
+def test_tables_that_are_no_sweep(change: dict[str, Any], text: str) -> None:
+    rows = [row | {"seq_len": 1024, "group": "one"} for row in cell_rows(1e8, 1e9, **BEST)]
+    rows[-1] |= change
+    with pytest.raises(DataError, match=text):
+        find_cells(rows)
+
+
+@needs_steplaw
+def test_steplaw_slopes() -> None:
+    """Section 2.8: gamma below the best batch has median 0.79 (0.54 to 0.97), and -0.03 above."""
+    cells = find_cells(STEPLAW)
+    assert [cell.status for cell in cells] == ["ok"] * 17
+    below = [s for cell in cells if math.isfinite(s := cell.slope(above=False))]
+    above = [s for cell in cells if math.isfinite(s := cell.slope(above=True))]
+    assert numpy.median(below) == pytest.approx(0.79, abs=0.005)
+    assert (min(below), max(below)) == pytest.approx((0.54, 0.97), abs=0.005)
+    assert numpy.median(above) == pytest.approx(-0.03, abs=0.005)
