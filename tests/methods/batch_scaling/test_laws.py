@@ -149,6 +149,9 @@ def test_published_values_7_2(name: str, quantity: Any, inputs: dict[str, float]
         ("kaplan2020.loss_compute", "loss", {"C": -0.050}),
         ("kaplan2020.loss_compute_fixed_batch", "loss", {"C": -0.057}),
         ("kaplan2020.frontier", "params", {"C": 0.73}),
+        ("kaplan2020.frontier", "tokens", {"C": 0.27}),
+        ("kaplan2020.frontier", "steps", {"C": 0.03}),
+        ("kaplan2020.frontier", "critical_batch", {"C": 0.24}),
         ("deepseek2024", "tokens", {"C": 0.4757}),
     ],
 )
@@ -227,6 +230,7 @@ def test_kaplans_frontier_is_training_at_the_critical_batch() -> None:
     """So the batch of that law is a critical one: D = 2 B_crit S_min and 6 N D = 2 C_min only there."""
     law, compute = laws.get("kaplan2020.frontier"), numpy.array([1e19, PF_DAY, 1e21])
     assert law.gives() == ("critical_batch", "params", "tokens", "steps")
+    assert law.steps(PF_DAY) == pytest.approx(5.4e3, rel=1e-12)
     assert 2 * law.critical_batch(compute) * law.steps(compute) == pytest.approx(law.tokens(compute), rel=0.09)
     assert 6 * law.params(compute) * law.tokens(compute) == pytest.approx(2 * compute, rel=0.11)
 
@@ -244,6 +248,43 @@ def test_steplaw_is_the_unrounded_law() -> None:
     assert law.learning_rate(7e9, 1.4e12) / 9.166e-4 == pytest.approx(1.02, abs=0.003)  # the printed one is 2% lower
     assert math.exp(0.58631) == pytest.approx(1.79, abs=0.01)
     assert law.batch(1.0) == pytest.approx(0.58, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("name", "exponents"),
+    [
+        ("shuai2024.learning_rate", {"lr": 0.75}),
+        ("hoffmann2022.approach1", {"N": 0.50, "D": 0.50}),
+        ("hoffmann2022.approach2", {"N": 0.49, "D": 0.51}),
+        ("nanogpt_kaplan.frontier", {"N": 0.72, "S": 0.04, "B": 0.24}),
+        ("gadre2024", {"N": 0.5, "D": 0.5}),
+    ],
+)
+def test_published_exponents_without_coefficients_7_2(name: str, exponents: dict[str, float]) -> None:
+    law, at = laws.get(name), "B" if "lr" in exponents else "C"
+    scaled = law.scale({at: 1.0, **dict.fromkeys(exponents, 1.0)}, **{at: math.e})
+    assert scaled.pop(at) == math.e
+    assert {letter: math.log(value) for letter, value in scaled.items()} == pytest.approx(exponents, abs=1e-12)
+
+
+def test_bjorcks_exponents_7_2() -> None:
+    law = laws.get("bjorck2024")
+    assert law.scale({"N": 1.0, "D": 1.0, "lr": 1.0}, N=math.e, D=1.0)["lr"] == pytest.approx(math.exp(-0.23))
+    assert law.scale({"N": 1.0, "D": 1.0, "lr": 1.0}, N=1.0, D=math.e)["lr"] == pytest.approx(math.exp(-0.32))
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"), [("hoffmann2022", 1.69), ("hoffmann2022_unrounded", 1.6934), ("besiroglu2024", 1.8172)]
+)
+def test_the_loss_that_nothing_gets_below_7_2(name: str, limit: float) -> None:
+    assert laws.get(name).loss(1e40, 1e40) == pytest.approx(limit, rel=1e-9)
+
+
+def test_unrounded_constants_are_the_logarithms_of_the_papers_source_7_2() -> None:
+    law = laws.get("hoffmann2022_unrounded")
+    assert isinstance(law, ParametricLoss)
+    logs = [math.log(constant) for constant in (law.A, law.B, law.E)]
+    assert logs == pytest.approx([6.0073404, 6.0179186, 0.5267228], abs=2e-5)
 
 
 def test_kaplans_loss_goes_to_its_limits() -> None:
