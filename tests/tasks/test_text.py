@@ -12,7 +12,15 @@ import pytest
 
 from tenon.core.errors import DataError
 from tenon.core.models.tiny import tiny_tokenizer
-from tenon.tasks.text import PYTHON_DOCS, Document, calibration_windows, python_docs, read_documents, stream_ids
+from tenon.tasks.text import (
+    PYTHON_DOCS,
+    PYTHON_SOURCES,
+    Document,
+    calibration_windows,
+    python_docs,
+    read_documents,
+    stream_ids,
+)
 
 
 def test_python_docs_are_there_on_every_machine() -> None:
@@ -20,6 +28,27 @@ def test_python_docs_are_there_on_every_machine() -> None:
     assert len(text) > 400_000
     assert "\r" not in text
     assert text == python_docs()
+
+
+def test_python_sources_are_the_library_without_tests_and_installed_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("b.py", "a/c.py", "a/test/t.py", "tests/u.py", "site-packages/v.py", "_sysconfigdata_x.py", "a/d.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"# {name} \r\n")
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path) if name == "stdlib" else "")
+    found = {document.key: document.text for document in read_documents(PYTHON_SOURCES)}
+    assert list(found) == ["python-sources/a/c.py", "python-sources/b.py"]  # in the order of names
+    assert found["python-sources/b.py"] == "# b.py\n"
+
+
+def test_python_sources_are_there() -> None:
+    documents = read_documents(PYTHON_SOURCES)
+    names = [next(documents).key for _ in range(5)]
+    assert names == sorted(names)
+    keys = {document.key for document in documents}
+    assert "python-sources/json/decoder.py" in keys
+    assert not any("/test/" in key or "site-packages" in key for key in keys)
 
 
 @pytest.mark.parametrize("suffix", ["", ".xz", ".gz"])

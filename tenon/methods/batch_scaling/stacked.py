@@ -134,9 +134,10 @@ class StackedModel:
     def losses(self, ids: Int[Tensor, "replicas rows seq"]) -> Float[Tensor, " replicas"]:
         """Give each replica's mean cross-entropy of the next token inside rows [nats]."""
         replicas, rows, seq = ids.shape
-        logits = self.module(input_ids=ids.reshape(replicas * rows, seq), use_cache=False).logits.float()
+        ids = ids.reshape(replicas * rows, seq).long()
+        logits = self.module(input_ids=ids, use_cache=False).logits.float()
         # As transformers does: the last position of a row has no label, and labels move instead of logits being copied.
-        labels = functional.pad(ids.reshape(replicas * rows, seq)[:, 1:], (0, 1), value=-100)
+        labels = functional.pad(ids[:, 1:], (0, 1), value=-100)
         each = functional.cross_entropy(logits.view(-1, logits.shape[-1]), labels.reshape(-1), reduction="none")
         return each.view(replicas, -1).sum(1) / (rows * (seq - 1))
 

@@ -74,8 +74,8 @@ def load_sweep_data(config: SweepConfig) -> SweepData:
     digest.update(rows.astype("<u4").tobytes())
     digest.update(held_out.astype("<u4").tobytes())
     return SweepData(
-        rows=torch.from_numpy(rows.astype("int64")),
-        held_out=torch.from_numpy(held_out.astype("int64")),
+        rows=torch.from_numpy(rows.astype("int32")),
+        held_out=torch.from_numpy(held_out.astype("int32")),
         vocabulary=vocabulary,
         sha256=digest.hexdigest(),
     )

@@ -32,7 +32,7 @@ class OrderedRows(torch.utils.data.Dataset[dict[str, Tensor]]):
 
     def __getitems__(self, items: list[int]) -> dict[str, Tensor]:
         """Give a batch; the labels are the ids, which the model moves by one itself."""
-        ids = self.rows[self.order[items]]
+        ids = self.rows[self.order[items]].long()
         return {"input_ids": ids, "labels": ids}
 
 
