@@ -109,8 +109,8 @@ def test_one_batch_per_cell_is_no_sweep() -> None:
 
 @needs_steplaw
 def test_steplaw_list() -> None:
-    """Section 2.8 prints joint mean/max and re-tuned mean/max [%], and not how it goes between runs; ours is within 0.023
-    of its means and 0.1 of its maxima. With the rate tuned anew the laws rank alike; else two swap that are 0.01 apart.
+    """Section 2.8 prints joint mean/max and re-tuned mean/max [%], not what holds between runs; ours is within 0.023
+    of its means and 0.1 of its maxima. With the rate tuned anew the laws rank alike; else two swap, 0.01 apart.
     """
     printed = {
         "steplaw2025": (0.117, 0.211, 0.053, 0.167),
