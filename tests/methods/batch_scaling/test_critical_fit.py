@@ -120,6 +120,21 @@ def test_surge_is_recovered() -> None:
     assert rates == pytest.approx(rates[::-1], rel=1e-4)
 
 
+def test_saturation_is_least_squares_of_logarithms() -> None:
+    """Against scipy's fit of both constants, on noisy rates."""
+    from scipy.optimize import least_squares
+
+    batches = numpy.geomspace(1e3, 1e7, 9)
+    rates = 0.01 / (1 + 2e5 / batches) * numpy.exp(0.1 * numpy.random.default_rng(0).standard_normal(9))
+    twin = least_squares(
+        lambda theta: theta[0] - numpy.log1p(numpy.exp(theta[1]) / batches) - numpy.log(rates), [-4.0, 11.0],
+        xtol=1e-14, ftol=1e-14, gtol=1e-14,
+    )  # fmt: skip
+    found = fit_saturation(batches, rates)
+    assert (found.peak, found.noise_batch) == pytest.approx(tuple(numpy.exp(twin.x)), rel=1e-4)
+    assert found.rms == pytest.approx(math.sqrt((twin.fun**2).mean()), rel=1e-6)
+
+
 def test_forms_are_told_apart() -> None:
     """A rate that falls again is no saturation: the wrong form leaves residuals."""
     batches = numpy.geomspace(1e3, 1e7, 9)
