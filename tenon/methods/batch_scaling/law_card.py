@@ -131,7 +131,7 @@ def load_card(path: Path) -> FittedLaw:
             data_sha256=card["data_sha256"],
             source=card["source"],
         )
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise DataError(f"{path} is a damaged law card: {type(error).__name__}: {error}. Fit anew.") from error
 
 
@@ -146,13 +146,18 @@ _LOSSES: dict[str, tuple[type[LossLaw], tuple[str, ...]]] = {
 def _law_to_dict(law: Law) -> dict[str, Any]:
     for kind, (cls, names) in _LOSSES.items():
         if type(law) is cls:
-            return {"kind": kind, **{name: getattr(law, name) for name in names}}
+            return {"kind": kind, "source": law.source, **{name: getattr(law, name) for name in names}}
     powers = {
-        quantity: {"coefficient": one.coefficient, "exponents": dict(one.exponents)}
+        quantity: {
+            "coefficient": one.coefficient,
+            "exponents": dict(one.exponents),
+            "factor": one.factor,
+            "units": dict(one.units),
+        }
         for quantity, one in law.formulas.items()
         if isinstance(one, PowerLaw)
     }
-    return {"kind": "powers", "formulas": powers}
+    return {"kind": "powers", "source": law.source, "formulas": powers}
 
 
 def _law_from_dict(card: Mapping[str, Any]) -> Law:
@@ -162,7 +167,7 @@ def _law_from_dict(card: Mapping[str, Any]) -> Law:
         "title": card["title"],
         "equation": card["equation"],
         "caveat": card["caveat"],
-        "source": card["source"],
+        "source": told["source"],
         "tag": "fitted",
         "n_kind": units["N"],
         "c_definition": units["C"],
@@ -170,5 +175,5 @@ def _law_from_dict(card: Mapping[str, Any]) -> Law:
     }
     if told["kind"] in _LOSSES:
         cls, names = _LOSSES[told["kind"]]
-        return cls(**common, **{name: told[name] for name in names})
+        return cls(**common, **{name: float(told[name]) for name in names})
     return Law(**common, formulas={quantity: PowerLaw(**one) for quantity, one in told["formulas"].items()})
