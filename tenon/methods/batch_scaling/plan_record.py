@@ -51,13 +51,15 @@ class Plan:
     flat: tuple[float, float] | None
     """Batches within `FLAT_NATS` of the best, by a fitted three-term law [tokens]; None: there is no such law."""
     critical_batch: float | None
-    """Geometric median of the critical batches, where tokens begin to be wasted; for information."""
+    """Where training takes twice the least tokens [tokens]; geometric median of the laws that reach there."""
     overhead: tuple[float, float] | None
     """Least and largest factor of tokens that this batch takes beside a tiny one, over the critical-batch laws."""
     learning_rate: float | None
     """Peak; None: no law reaches there."""
     learning_rate_how: str
     """Whose law, and how far from its range."""
+    learning_rate_caveat: str
+    """What must be known of that law: its schedule and optimizer; the training arguments do not follow them."""
     learning_rate_low: float | None
     """Smallest of the laws that reach there."""
     learning_rate_high: float | None

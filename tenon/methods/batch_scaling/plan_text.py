@@ -45,12 +45,15 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         low, high = (f"{factor - 1:.0%}" for factor in plan.overhead)
         yield (
             "critical batch",
-            f"{short(plan.critical_batch)}; this batch takes {low} to {high} more tokens than a tiny one",
+            f"{short(plan.critical_batch)} at twice the tokens; this one takes {low} to {high} more than a tiny one",
         )
     rate = "none" if plan.learning_rate is None else f"{plan.learning_rate:.3g}"
     yield "learning rate", f"{rate} ({plan.learning_rate_how})"
     if plan.learning_rate_low is not None and plan.learning_rate_high is not None:
         yield " ", f"laws say {plan.learning_rate_low:.3g} to {plan.learning_rate_high:.3g}; never averaged"
+    if plan.learning_rate_caveat:
+        setting = plan.learning_rate_caveat.split(". ")[0].rstrip(".")
+        yield "  ", f"its setting: {setting}"
     yield "steps S", f"{plan.steps:,}, warm-up {plan.warmup_steps:,} [ours], then cosine"
     layout = f"{plan.world_size} processes x {plan.per_device} rows x {plan.accumulation} accumulated"
     yield "layout", f"{layout} x {plan.seq_len} tokens; spread over GPUs: {plan.shard}"

@@ -174,6 +174,7 @@ def plan(
         if row.value is not None and not row.is_ruled_out and (row.is_fitted or row.extrapolation is not None)
         and (row.extrapolation or 0.0) <= MAX_DECADES
     }  # fmt: skip
+    caveat = next((one.caveat for one, _ in chosen_laws if chosen_rate and one.name == chosen_rate.names[0]), "")
     if chosen_rate is None:
         warnings.append("No law of the learning rate reaches there; tune it, or fit your own law to a small sweep.")
     elif reach and max(reach.values()) / min(reach.values()) > DISAGREEMENT:
@@ -206,6 +207,7 @@ def plan(
         overhead=overhead,
         learning_rate=learning_rate,
         learning_rate_how=rate_how,
+        learning_rate_caveat=caveat,
         learning_rate_low=min(reach.values(), default=None),
         learning_rate_high=max(reach.values(), default=None),
         steps=steps,
@@ -319,7 +321,7 @@ def _critical(rows: list[LawRow], batch: int) -> tuple[float | None, tuple[float
             f"tokens of a small batch for the same loss ({min(factors):.1f} to {max(factors):.1f} over "
             f"{len(factors)} laws), by 1 + B/B_crit."
         )
-    return geometric_median([row.value for row in near if row.value]), (min(factors), max(factors)), warnings
+    return geometric_median([batch / (factor - 1) for factor in factors]), (min(factors), max(factors)), warnings
 
 
 def _scaled(

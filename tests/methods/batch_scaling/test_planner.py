@@ -466,6 +466,7 @@ def test_what_a_law_calls_critical_is_minded() -> None:
     found = plan(params="1B", tokens="20B", laws=["steplaw2025", "zhang2024.data"])
     critical = value(found, "zhang2024.data", "critical_batch")
     assert found.overhead == pytest.approx((1 + 0.2 * found.batch_tokens / critical,) * 2)  # 20 % at its critical batch
+    assert found.critical_batch == pytest.approx(critical / 0.2)  # where it is 100 %
 
 
 def test_warm_up_and_short_trainings() -> None:
@@ -515,7 +516,15 @@ def test_a_plan_is_plain_json_and_text() -> None:
     assert content["batch_tokens"] == found.batch_tokens
     assert len(content["rows"]) == len(found.rows)
     text = found.to_text()
-    for expected in (f"{found.batch_tokens:,}", f"{found.steps:,}", "steplaw2025", "TrainingArguments", "D/N"):
+    assert "falls to 1e-5" in found.learning_rate_caveat  # the schedule of the law that gave the learning rate
+    for expected in (
+        "its setting: Sequences of 2048 tokens",
+        f"{found.batch_tokens:,}",
+        f"{found.steps:,}",
+        "steplaw2025",
+        "TrainingArguments",
+        "D/N",
+    ):
         assert expected in text
 
 
