@@ -16,6 +16,7 @@ from tenon.methods.batch_scaling.laws.loss import (
     LossLaw,
     ParametricLoss,
     ThreeTermLoss,
+    UnfittedLoss,
 )
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "PowerLaw",
     "Prediction",
     "ThreeTermLoss",
+    "UnfittedLoss",
     "every",
     "get",
 ]
