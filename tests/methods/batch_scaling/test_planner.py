@@ -320,7 +320,7 @@ def test_far_extrapolation_is_told_then_refused_then_forced() -> None:
 
 @pytest.mark.parametrize("compute", [1e30, 1e10])
 def test_the_nearest_feasible_budget_is_told_and_feasible(compute: float) -> None:
-    with pytest.raises(ConfigError, match="decades outside its range") as told:
+    with pytest.raises(ConfigError, match="decades outside") as told:
         plan(compute=compute)
     near = re.search(r"Nearest feasible: compute=([\d.e+]+),", str(told.value))
     assert near is not None

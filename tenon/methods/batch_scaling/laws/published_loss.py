@@ -5,7 +5,7 @@ Constants stand as they were published. Compute of Kaplan et al. is in PF-days, 
 
 from __future__ import annotations
 
-from tenon.methods.batch_scaling.laws.law import Law, LogLinear, PowerLaw
+from tenon.methods.batch_scaling.laws.law import Domain, Law, LogLinear, PowerLaw
 from tenon.methods.batch_scaling.laws.loss import KaplanLoss, ParametricLoss, UnfittedLoss
 
 __all__ = ["BESIROGLU", "GADRE", "HOFFMANN", "KAPLAN", "NANOGPT_KAPLAN", "PF_DAY"]
@@ -127,6 +127,7 @@ NANOGPT_KAPLAN: tuple[Law, ...] = (
             "steps": PowerLaw(coefficient=None, exponents={"C": 0.04}, units={"C": PF_DAY}),
         },
         c_definition=_C_MIN,
+        domain=Domain(N=(0.0, 6.3e6)),
         caveat="Models up to 6.3M parameters. It also has alpha_N = 0.076 and alpha_D = 0.122, without Nc and Dc.",
     ),
     Law(
@@ -137,11 +138,14 @@ NANOGPT_KAPLAN: tuple[Law, ...] = (
         tag="code",
         formulas={"critical_batch": PowerLaw(coefficient=2.2e7, exponents={"L": -4.26})},
         n_kind=None,
+        domain=Domain(N=(0.0, 6.3e6)),
         caveat="Models up to 6.3M parameters.",
     ),
 )
 
 _HOFFMANN = "Hoffmann et al. 2022, arXiv 2203.15556"
+_HOFFMANN_RUNS = Domain(N=(5.73e7, 1.62e10), D=(8.18e8, 3.18e11), C=(1.39e18, 1.30e22))
+"""Of the 240 runs that Besiroglu et al. read off the paper's figure 4, without the 5 of highest loss."""
 _HOFFMANN_CAVEAT = "AdamW, cosine schedule as long as each run, MassiveText: its losses hold on those data only."
 
 HOFFMANN: tuple[Law, ...] = (
@@ -158,6 +162,7 @@ HOFFMANN: tuple[Law, ...] = (
         alpha=0.34,
         beta=0.28,
         allocate_by="hoffmann2022_unrounded",
+        domain=_HOFFMANN_RUNS,
         caveat=f"{_HOFFMANN_CAVEAT} Rounded too far to share compute between N and D.",
     ),
     ParametricLoss(
@@ -172,6 +177,7 @@ HOFFMANN: tuple[Law, ...] = (
         B=410.72,
         alpha=0.33917084,
         beta=0.2849083,
+        domain=_HOFFMANN_RUNS,
         caveat=f"{_HOFFMANN_CAVEAT} Besiroglu et al. 2024 show that it does not fit the paper's own runs.",
     ),
     Law(
@@ -185,6 +191,7 @@ HOFFMANN: tuple[Law, ...] = (
             "tokens": PowerLaw(coefficient=None, exponents={"C": 0.50}),
         },
         n_kind="total",
+        domain=_HOFFMANN_RUNS,
         caveat=_HOFFMANN_CAVEAT,
     ),
     Law(
@@ -198,6 +205,7 @@ HOFFMANN: tuple[Law, ...] = (
             "tokens": PowerLaw(coefficient=None, exponents={"C": 0.51}),
         },
         n_kind="total",
+        domain=_HOFFMANN_RUNS,
         caveat=_HOFFMANN_CAVEAT,
     ),
 )
@@ -235,6 +243,7 @@ BESIROGLU: tuple[Law, ...] = (
         B=2085.43,
         alpha=0.3478,
         beta=0.3658,
+        domain=_HOFFMANN_RUNS,
         caveat="Read off a figure of Hoffmann et al. 2022, without the 5 runs of highest loss: with them the "
         "exponents are others. Standard errors: E 0.03, A 124.5, B 1293, alpha 0.015, beta 0.021. "
         "Its losses hold on MassiveText.",
