@@ -68,8 +68,13 @@ class _Now:
 
 def gradient_norm(gradients: Iterable[Tensor], device: torch.device) -> Tensor:
     """Give the norm of all gradients together, in float32, without waiting for the device; NaN if there are none."""
-    norms = [torch.linalg.vector_norm(one, dtype=torch.float32).to(device) for one in gradients]
-    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.full((), torch.nan, device=device)
+    found = list(gradients)
+    if not found:
+        return torch.full((), torch.nan, device=device)
+    if all(one.dtype == torch.float32 for one in found):  # in few launches; it would keep bfloat16's eight bits
+        return torch.nn.utils.get_total_norm(found).to(device)
+    norms = [torch.linalg.vector_norm(one, dtype=torch.float32).to(device) for one in found]
+    return torch.linalg.vector_norm(torch.stack(norms))
 
 
 class GradientNoiseScaleCallback(TrainerCallback, ExportableState):
