@@ -35,6 +35,8 @@ class Budget:
     """How C is counted."""
     story: str
     """What was given, and what follows from it."""
+    is_allocated: bool = False
+    """Whether the loss law chose N or D."""
     shape: ModelShape | None = None
     """The model, where one was given."""
     deepseek_flops: float | None = None
@@ -54,7 +56,6 @@ def resolve(
     law: LossLaw,
     convention: Convention,
     seq_len: int,
-    force: bool = False,
 ) -> Budget:
     """Complete a budget.
 
@@ -66,10 +67,9 @@ def resolve(
         law: The loss law that allocates what is open.
         convention: How the FLOPs of a model's token are counted.
         seq_len: Tokens of a row, for conventions that count attention.
-        force: Allocate by the law however far it is from its range.
 
     Raises:
-        ConfigError: Nothing was given, what was given does not agree, or the law does not reach there.
+        ConfigError: Nothing was given, or what was given does not agree.
     """
     n = params if shape is None else float(shape.count(law.n_kind or "total"))
     k = None if shape is None else shape.flops_per_token(convention, seq_len)
@@ -82,7 +82,7 @@ def resolve(
     told += [f"{short(params)} parameters"] if params is not None and shape is None else []
     told += [f"{short(tokens)} tokens"] if tokens is not None else []
     told += [flops_of(compute)] if compute is not None else []
-    given, by = ", ".join(told), f"by {law.name}"
+    given, by, is_allocated = ", ".join(told), f"by {law.name}", False
     if n is not None and k is not None:
         if tokens is not None and compute is not None:
             _check_compute(n, tokens, k * tokens, compute, counted)
@@ -93,16 +93,16 @@ def resolve(
             d, story = compute / k, f"{given}; the tokens follow."
         else:
             d, story = _tokens_for(law, n), f"{given}; the tokens for which that size is compute-optimal, {by}."
-            _check_reach(law, n, d, force)
+            is_allocated = True
     elif tokens is not None and compute is not None:
         n, d, story = compute / (6 * tokens), tokens, f"{given}; the parameters follow."
     elif tokens is not None:
         n, d, story = _params_for(law, tokens), tokens, f"{given}; the size for which they are compute-optimal, {by}."
-        _check_reach(law, n, d, force)
+        is_allocated = True
     elif compute is not None:
         best = law.optimal(compute)
         n, d, story = float(best.N), float(best.D), f"{given}; shared between model and data {by}."
-        _check_reach(law, n, d, force)
+        is_allocated = True
     else:
         raise ConfigError(
             "Nothing to plan with: give compute (FLOPs), or gpus and days, or tokens, or params or a model; any two of "
@@ -117,6 +117,7 @@ def resolve(
         flops_per_token=k,
         counted=counted,
         story=story,
+        is_allocated=is_allocated,
         shape=shape,
         deepseek_flops=shape.flops_per_token("deepseek", seq_len) * d if shape is not None and dense else None,
     )
@@ -170,16 +171,4 @@ def _check_compute(n: float, d: float, needed: float, compute: float, counted: s
         raise ConfigError(
             f"params {short(n)}, tokens {short(d)} and compute {flops_of(compute)} do not agree: {counted} is "
             f"{flops_of(needed)}, {needed / compute:.3g} times as much. Leave one of the three out."
-        )
-
-
-def _check_reach(law: LossLaw, n: float, d: float, force: bool) -> None:
-    distance = law.domain.distance(N=n, D=d, C=6 * n * d)
-    if distance > MAX_DECADES and not force:
-        limits = {"N": law.domain.N, "D": law.domain.D, "C": law.domain.C}
-        near = nearest_inside(law.name, limits, {"N": n, "D": d, "C": 6 * n * d})
-        raise ConfigError(
-            f"{law.name} would allocate N = {short(n)} and D = {short(d)}, {distance:.1f} decades outside the runs it "
-            f"was fitted to; at most {MAX_DECADES:g} are allowed. The nearest that it covers: {near}. Or give both "
-            "params and tokens, or force=True (--force)."
         )

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from tenon.core.errors import ConfigError
-from tenon.methods.batch_scaling.allocation import Budget
+from tenon.methods.batch_scaling.allocation import MAX_DECADES, Budget
 from tenon.methods.batch_scaling.law_rows import choose_batch, rows_of
 from tenon.methods.batch_scaling.laws import Law
 from tenon.methods.batch_scaling.laws.loss import DataLimitedLoss, LossLaw
 from tenon.methods.batch_scaling.plan_batch import MIN_STEPS
 from tenon.methods.batch_scaling.units import short
 
-__all__ = ["check_cards", "check_unique", "nearest_compute", "short_training"]
+__all__ = ["check_cards", "check_reach", "check_unique", "nearest_compute", "short_training"]
 
 SHORT = 2000
 """Steps below which a plan warns."""
@@ -51,11 +51,25 @@ def check_unique(unique: float | None, budget: Budget, law: LossLaw, force: bool
     return [f"Forced: {what}"]
 
 
+def check_reach(budget: Budget, law: LossLaw, chosen: Sequence[tuple[Law, bool]], are_named: bool) -> None:
+    """Refuse a budget that was shared by a law far outside the runs behind it."""
+    distance = law.domain.distance(N=budget.N, D=budget.D, C=6 * budget.N * budget.D)
+    if budget.is_allocated and distance > MAX_DECADES:
+        raise ConfigError(
+            f"{law.name} would allocate N = {short(budget.N)} and D = {short(budget.D)}, {distance:.1f} decades "
+            f"outside the runs it was fitted to; at most {MAX_DECADES:g} are allowed. "
+            f"{nearest_compute(budget, law, chosen, are_named)} Or give both params and tokens, or force=True "
+            "(--force)."
+        )
+
+
 def nearest_compute(budget: Budget, law: LossLaw, chosen: Sequence[tuple[Law, bool]], are_named: bool) -> str:
     """Say which compute, shared by the loss law, is the nearest at which the laws give a batch."""
 
     def reaches(log_c: float) -> bool:
         best = law.optimal(10**log_c)
+        if law.domain.distance(N=best.N, D=best.D, C=10**log_c) > MAX_DECADES:
+            return False
         at = Budget(N=best.N, D=best.D, C=10**log_c, flops_per_token=6 * best.N, counted="", story="")
         rows = rows_of("batch", chosen, at, loss=float(best.loss), loss_name=law.name)
         try:

@@ -31,7 +31,13 @@ from tenon.methods.batch_scaling.laws.loss import DataLimitedLoss, LossLaw, Thre
 from tenon.methods.batch_scaling.memory import Shard
 from tenon.methods.batch_scaling.model_shape import Convention, ModelShape, suggest_shape
 from tenon.methods.batch_scaling.plan_batch import fit_batch, place, warmup_of
-from tenon.methods.batch_scaling.plan_checks import check_cards, check_unique, nearest_compute, short_training
+from tenon.methods.batch_scaling.plan_checks import (
+    check_cards,
+    check_reach,
+    check_unique,
+    nearest_compute,
+    short_training,
+)
 from tenon.methods.batch_scaling.plan_record import FLAT_NATS, Plan
 from tenon.methods.batch_scaling.shape_reading import shape_of
 from tenon.methods.batch_scaling.units import count_of, days_of, flops_of, gpus_of, short
@@ -128,8 +134,10 @@ def plan(
         law=law,
         convention=flops,
         seq_len=seq_len,
-        force=force,
     )
+    chosen_laws, are_named = laws_of(laws, fitted), laws != "all"
+    if not force:
+        check_reach(budget, law, chosen_laws, are_named)
     unique = _count(unique_tokens, "unique_tokens")
     warnings += check_unique(unique, budget, law, force)
     if shape is not None and shape.experts:
@@ -137,7 +145,6 @@ def plan(
     loss, told = _predict_loss(law, budget, unique, force)
     warnings += told
 
-    chosen_laws, are_named = laws_of(laws, fitted), laws != "all"
     batch_rows = rows_of("batch", chosen_laws, budget, loss=loss, loss_name=law.name)
     try:
         batch = choose_batch(batch_rows, are_named=are_named, force=force)

@@ -1,0 +1,300 @@
+"""`tenon batch-scaling fit` and `compare`: laws from runs, and published laws held against a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from tenon.core.commandline import ConfigFile, Json, Out, Preset, Seed, Sets, emit, given, say, with_seed
+
+if TYPE_CHECKING:
+    from tenon.core.run import Run
+    from tenon.methods.batch_scaling.law_card import FittedLaw
+    from tenon.methods.batch_scaling.runs import RunTable
+
+__all__ = ["compare_command", "fit_command"]
+
+Runs = Annotated[
+    list[str],
+    typer.Argument(
+        help="Tables of runs: CSV, JSONL, Parquet, trainer_state.json or folders of them, W&B exports; or `gadre`, the "
+        "shipped runs of Gadre et al."
+    ),
+]
+Group = Annotated[str | None, typer.Option(help="Use only runs of this data set, where the table has several.")]
+GroupColumn = Annotated[
+    str | None, typer.Option(help="The column that tells data sets or tokenizers apart: their losses do not compare.")
+]
+NKind = Annotated[
+    Literal["non_embedding", "with_head", "total"] | None,
+    typer.Option("--n-kind", help="Which parameters the table counts, where it does not say."),
+]
+SeqLen = Annotated[int | None, typer.Option(min=1, help="Tokens of a row, where batches are in sequences.")]
+Units = Annotated[
+    list[str] | None,
+    typer.Option("--unit", metavar="COLUMN=UNIT", help="E.g. batch=sequences, tokens=billions, flops=pf-days."),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column", metavar="OURS=THEIRS", help="Where a column has another name: loss=eval/loss; or a number for all."
+    ),
+]
+Results = Annotated[
+    Path | None, typer.Option(help="Write the figures here, too, with command, commit, seed and hardware.")
+]
+What = Literal["loss", "batch", "learning-rate", "surface", "isoflop", "data-limited", "critical"]
+
+
+def fit_command(
+    runs: Runs,
+    law: Annotated[
+        What,
+        typer.Option(
+            help="loss: L(N, D). batch: the best batch by tokens. learning-rate: by N, D and batch. surface: L(N, S, "
+            "B). isoflop: N and D by compute, without a form of the loss. data-limited: with repeated tokens. "
+            "critical: from steps to one loss."
+        ),
+    ] = "loss",
+    group: Group = None,
+    group_column: GroupColumn = None,
+    n_kind: NKind = None,
+    seq_len: SeqLen = None,
+    units: Units = None,
+    columns: Columns = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    out: Out = Path("runs/batch-scaling-fit"),
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a law to runs of your own, with intervals, and write its card, which `plan --card` takes.
+
+    Example: tenon batch-scaling fit gadre --group c4_original --set holdout=0.2
+    Example: tenon batch-scaling fit sweep.csv --law batch --unit batch=sequences --seq-len 2048
+    """
+    from tenon.core.config import load
+    from tenon.core.files import json_bytes
+    from tenon.core.results import write_results
+    from tenon.core.run import Run
+    from tenon.methods.batch_scaling.config import PRESETS, BatchFitConfig, LossFitConfig
+    from tenon.methods.batch_scaling.law_card import save_card
+    from tenon.methods.batch_scaling.show_fit import told
+
+    table = the_runs(
+        runs, group=group, group_column=group_column, n_kind=n_kind, seq_len=seq_len, units=units, columns=columns
+    )
+    kind: Any = BatchFitConfig if law in ("batch", "learning-rate") else LossFitConfig
+    presets = {name: one for name, one in PRESETS.items() if isinstance(one, kind)}
+    settings = load(kind, presets=presets, preset=preset, file=config, sets=with_seed(sets, seed))
+    identity = {"runs": table.sha256()}
+    with Run.open(
+        out, config={"law": law, "fit": settings_of(settings)}, command=given(), seed=settings.seed, identity=identity
+    ) as run:
+        found, facts = FITS[law](run, table, settings)
+        for note in table.notes:
+            run.note(note)
+        page = run.report(f"Batch-size scaling: {law} law")
+    card = None
+    text = ""
+    if found is not None:
+        card = save_card(found, out / f"law-{law}.json")
+        facts = found.to_dict()
+        text = f"{told(found)}\nThe card is {card}: tenon batch-scaling plan --card {card} ..."
+    else:
+        text = json_bytes(facts).decode()
+    if results is not None:
+        write_results(
+            results,
+            command=given(shortened=True),
+            seed=settings.seed,
+            weights="none",
+            data_sha256=table.sha256(),
+            runs=len(table),
+            **{name: value for name, value in facts.items() if name not in ("created_by",)},
+        )
+    for note in table.notes:
+        say(note)
+    emit(facts, as_json=as_json, text=f"{text}\nThe page is {page}")
+
+
+def compare_command(
+    runs: Runs,
+    group: Group = None,
+    group_column: GroupColumn = None,
+    n_kind: NKind = None,
+    seq_len: SeqLen = None,
+    units: Units = None,
+    columns: Columns = None,
+    out: Out = Path("runs/batch-scaling-compare"),
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Hold every law of batch and learning rate against a sweep: the loss it leaves above the sweep's best.
+
+    Example: tenon batch-scaling compare runs/sweep/runs.csv
+    """
+    from tenon.core.results import write_results
+    from tenon.core.run import Run
+    from tenon.methods.batch_scaling.compare import score_laws
+    from tenon.methods.batch_scaling.pictures_fit import draw_scores
+
+    table = the_runs(
+        runs, group=group, group_column=group_column, n_kind=n_kind, seq_len=seq_len, units=units, columns=columns
+    )
+    with Run.open(out, config={"compare": "laws"}, command=given(), identity={"runs": table.sha256()}) as run:
+        rows = score_laws(table)
+        caption = "Loss above the best of the sweep [%], over its cells (N, D); the rate by the law, or tuned anew."
+        run.table("laws", rows, caption)
+        run.figure("laws", draw_scores(rows), caption, "A pair of bars for every law.")
+        page = run.report("Batch-size scaling: laws against a sweep")
+    if results is not None:
+        write_results(
+            results,
+            command=given(shortened=True),
+            seed=0,
+            weights="none",
+            data_sha256=table.sha256(),
+            runs=len(table),
+            laws=rows,
+        )
+    lines = [f"{'law':<34}{'batch and rate: mean, max':>28}{'batch, rate tuned: mean, max':>31}   [%]"]
+    for row in rows:
+        joint = f"{row['joint_mean']:.3f}  {row['joint_max']:.3f}"
+        tuned = f"{row['batch_mean']:.3f}  {row['batch_max']:.3f}"
+        lines.append(f"{row['law']:<34}{joint:>28}{tuned:>31}")
+    emit({"laws": rows}, as_json=as_json, text="\n".join([*lines, f"The page is {page}"]))
+
+
+def the_runs(
+    runs: list[str],
+    *,
+    group: str | None,
+    group_column: str | None,
+    n_kind: str | None,
+    seq_len: int | None,
+    units: list[str] | None,
+    columns: list[str] | None,
+) -> RunTable:
+    """Read the runs that a command was given, and take those of one group.
+
+    Raises:
+        ConfigError: There is no such group.
+        DataError: The runs cannot be read.
+    """
+    from tenon.core.errors import ConfigError
+    from tenon.core.values import nearest
+    from tenon.methods.batch_scaling.readers import read_runs
+
+    table = read_runs(
+        runs[0] if len(runs) == 1 else list(runs),
+        n_kind=n_kind, seq_len=seq_len, units=units or (), columns=columns or None, group=group_column,
+    )  # fmt: skip
+    if group is None:
+        return table
+    if group not in table.groups:
+        raise ConfigError(f"--group is {group!r}; {nearest(group, sorted(set(table.groups)))}.")
+    return table.take([place for place, one in enumerate(table.groups) if one == group])
+
+
+def settings_of(settings: Any) -> dict[str, Any]:
+    """Give a fit's settings as plain values, for the identity of its run."""
+    from tenon.core.config import to_dict
+
+    return to_dict(settings)
+
+
+def _loss(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
+    from tenon.methods.batch_scaling.loss_fit import fit_loss_law
+    from tenon.methods.batch_scaling.show_fit import show_loss_law
+
+    fitted = fit_loss_law(table, settings)
+    show_loss_law(run, fitted)
+    return fitted, {}
+
+
+def _batch(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
+    from tenon.methods.batch_scaling import laws
+    from tenon.methods.batch_scaling.batch_fit import fit_batch_law
+    from tenon.methods.batch_scaling.cells import find_cells
+    from tenon.methods.batch_scaling.show_fit import show_batch_law
+
+    fitted = fit_batch_law(table, settings)
+    published = [laws.get(name) for name in ("steplaw2025", "bergsma2025", "shuai2024.fixed_data")]
+    show_batch_law(run, fitted, find_cells(table, settings), published)
+    return fitted, {}
+
+
+def _learning_rate(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
+    from tenon.methods.batch_scaling.batch_fit import fit_lr_law
+    from tenon.methods.batch_scaling.show_fit import constants
+
+    fitted = fit_lr_law(table, settings)
+    run.table("learning-rate", constants(fitted), fitted.law.equation)
+    return fitted, {}
+
+
+def _surface(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
+    from tenon.methods.batch_scaling.show_fit import constants
+    from tenon.methods.batch_scaling.surface import fit_surface
+
+    fitted = fit_surface(table, bootstrap=settings.bootstrap, seed=settings.seed)
+    run.table("surface", constants(fitted), fitted.law.equation)
+    return fitted, {}
+
+
+def _data_limited(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
+    from tenon.methods.batch_scaling.data_limited import fit_data_limited
+    from tenon.methods.batch_scaling.show_fit import constants
+
+    fitted = fit_data_limited(table, settings)
+    run.table("data-limited", constants(fitted), fitted.law.equation)
+    return fitted, {}
+
+
+def _isoflop(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, Any]]:
+    import dataclasses
+
+    from tenon.methods.batch_scaling.isoflop import fit_isoflop
+
+    found = fit_isoflop(table)
+    facts = dataclasses.asdict(found)
+    run.table("isoflop", [{"exponent of N": found.exponent, "level": found.level}], "N = level x C^exponent.")
+    run.table("groups", [dict(one) for one in facts["groups"]], "The best size at every compute.")
+    for warning in found.warnings:
+        run.note(warning)
+    return None, facts
+
+
+def _critical(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, Any]]:
+    import dataclasses
+
+    from tenon.methods.batch_scaling.critical_fit import fit_critical
+    from tenon.methods.batch_scaling.pictures_fit import draw_critical
+
+    rows = [
+        {"batch": float(batch), "steps": float(steps)}
+        for batch, steps in zip(table["batch_tokens"], table["steps"], strict=True)
+    ]
+    found = fit_critical(rows)
+    facts = dataclasses.asdict(found)
+    run.table("critical", [{name: facts[name] for name in ("s_min", "e_min", "critical_batch")}], "S = S_min + E_min/B")
+    run.figure("critical", draw_critical(rows, found.s_min, found.e_min), "Steps against tokens.", "A hyperbola.")
+    for warning in found.warnings:
+        run.note(warning)
+    return None, facts
+
+
+FITS: dict[str, Any] = {
+    "loss": _loss,
+    "batch": _batch,
+    "learning-rate": _learning_rate,
+    "surface": _surface,
+    "isoflop": _isoflop,
+    "data-limited": _data_limited,
+    "critical": _critical,
+}
