@@ -57,9 +57,12 @@ def train_alone(
     """Train one model, in place, and measure it on the held-out rows; arguments as in `train_stacked`."""
     with tempfile.TemporaryDirectory() as folder:
         options = training_options(train, Path(folder)) | {"save_strategy": "no", "logging_strategy": "no"}
+        arguments = TrainingArguments(**options, per_device_eval_batch_size=64)
+        if arguments.n_gpu > 1:  # Trainer would give every GPU a batch of its own, and so train with a larger one
+            arguments._n_gpu = 1
         trainer = Trainer(
             model=model,
-            args=TrainingArguments(**options, per_device_eval_batch_size=64),
+            args=arguments,
             train_dataset=OrderedRows(rows, order),
             data_collator=whole_batch,
             callbacks=[LogTail(max(1, train.steps // 10))],

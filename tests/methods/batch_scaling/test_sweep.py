@@ -193,7 +193,7 @@ def test_an_interrupted_sweep_goes_on_without_a_row_twice(
     config = replace(TINY, engine=engine, extend=1)
     trained = pretend(monkeypatch, bowl)
     swept(tmp_path / "whole", config, data)
-    once = sum(map(len, trained))
+    once, together = sum(map(len, trained)), list(trained)
 
     class Stop(Exception):
         pass
@@ -216,7 +216,11 @@ def test_an_interrupted_sweep_goes_on_without_a_row_twice(
         for name in ("runs.jsonl", "runs.csv"):
             assert (tmp_path / str(stop_at) / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
         again = sum(map(len, trained[before:]))
-        assert again == once - stop_at if engine == "trainer" else again < once + 1
+        if engine == "trainer":  # nothing is trained twice
+            assert again == once - stop_at
+        else:  # but side by side always the same ones: the last digits may depend on their number
+            assert all(group in together for group in trained[before:])
+            assert again <= once - stop_at + len(together[0])
     before = len(trained)
     swept(tmp_path / "whole", config, data)  # finished: nothing is trained
     assert len(trained) == before
