@@ -17,6 +17,9 @@ class Entry(NamedTuple):
 
 
 METHODS: dict[str, Entry] = {
+    "batch_scaling": Entry(
+        "tenon.methods.batch_scaling", "Batch size, learning rate, model and tokens for a budget: scaling laws."
+    ),
     "sepllm": Entry("tenon.methods.sepllm", "Keep separators: half the KV cache or less, endless streams (SepLLM)."),
     "mdm": Entry("tenon.methods.mdm", "Models that plan: masked diffusion, easy tokens first, and its puzzles (MDM)."),
     "rise": Entry("tenon.methods.rise", "Subtle errors injected into right steps, and DPO on the pairs (RISE)."),

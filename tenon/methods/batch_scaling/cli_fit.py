@@ -43,7 +43,7 @@ Columns = Annotated[
     ),
 ]
 Results = Annotated[
-    Path | None, typer.Option(help="Write the figures here, too, with command, commit, seed and hardware.")
+    Path | None, typer.Option(help="Write the figures here, too, with command, commit and hardware, without the runs.")
 ]
 What = Literal["loss", "batch", "learning-rate", "surface", "isoflop", "data-limited", "critical"]
 
@@ -115,7 +115,7 @@ def fit_command(
             weights="none",
             data_sha256=table.sha256(),
             runs=len(table),
-            **{name: value for name, value in facts.items() if name not in ("created_by",)},
+            **_shareable(facts, law),
         )
     for note in table.notes:
         say(note)
@@ -130,6 +130,9 @@ def compare_command(
     seq_len: SeqLen = None,
     units: Units = None,
     columns: Columns = None,
+    card: Annotated[
+        list[Path] | None, typer.Option("--card", metavar="CARD", help="Score this law of yours, too, from `fit`.")
+    ] = None,
     out: Out = Path("runs/batch-scaling-compare"),
     results: Results = None,
     as_json: Json = False,
@@ -140,14 +143,16 @@ def compare_command(
     """
     from tenon.core.results import write_results
     from tenon.core.run import Run
-    from tenon.methods.batch_scaling.compare import score_laws
+    from tenon.methods.batch_scaling.compare import published_laws, score_laws
+    from tenon.methods.batch_scaling.law_card import load_card
     from tenon.methods.batch_scaling.pictures_fit import draw_scores
 
     table = the_runs(
         runs, group=group, group_column=group_column, n_kind=n_kind, seq_len=seq_len, units=units, columns=columns
     )
+    own = [load_card(path) for path in card or ()]
     with Run.open(out, config={"compare": "laws"}, command=given(), identity={"runs": table.sha256()}) as run:
-        rows = score_laws(table)
+        rows = score_laws(table, [*published_laws(), *own] if own else None)
         caption = "Loss above the best of the sweep [%], over its cells (N, D); the rate by the law, or tuned anew."
         run.table("laws", rows, caption)
         run.figure("laws", draw_scores(rows), caption, "A pair of bars for every law.")
@@ -199,6 +204,18 @@ def the_runs(
     if group not in table.groups:
         raise ConfigError(f"--group is {group!r}; {nearest(group, sorted(set(table.groups)))}.")
     return table.take([place for place, one in enumerate(table.groups) if one == group])
+
+
+def _shareable(facts: dict[str, Any], law: str) -> dict[str, Any]:
+    """Give what may be committed: the law and its uncertainty, not the runs themselves, which may be somebody's."""
+    kept = {name: value for name, value in facts.items() if name not in ("created_by", "data_sha256", "residuals")}
+    if law == "batch":  # the best batch of every cell is a result, not data
+        kept["cells"] = facts["residuals"]
+    if facts.get("source"):  # without the folders of this machine
+        kept["source"] = ", ".join(Path(one).name for one in facts["source"].split(", "))
+    if facts.get("holdout"):
+        kept["holdout"] = {name: value for name, value in facts["holdout"].items() if name != "runs"}
+    return {**kept, "residuals": []} if "law" in facts else kept
 
 
 def settings_of(settings: Any) -> dict[str, Any]:

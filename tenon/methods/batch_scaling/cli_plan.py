@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["laws_command", "plan_command"]
 
-SURFACE = Path(__file__).parent / "results" / "steplaw-surface.json"
-
 
 def plan_command(
     flops: Annotated[str | None, typer.Option(help="Training compute, such as 1e21 or '10 PF-days'.")] = None,
@@ -36,9 +34,8 @@ def plan_command(
     world_size: Annotated[
         int | None, typer.Option(help="Data-parallel processes; the number of GPUs unless set.")
     ] = None,
-    law: Annotated[
-        list[Path] | None,
-        typer.Option("--law", "--card", metavar="CARD", help="A law of yours, from `fit`; comes first."),
+    card: Annotated[
+        list[Path] | None, typer.Option("--card", metavar="CARD", help="A law of yours, from `fit`; comes first.")
     ] = None,
     use: Annotated[
         str, typer.Option(metavar="all|NAME[,NAME]", help="Published laws of batch and learning rate to ask.")
@@ -67,9 +64,10 @@ def plan_command(
     """
     from tenon.methods.batch_scaling.law_card import load_card
     from tenon.methods.batch_scaling.planner import plan
+    from tenon.methods.batch_scaling.show_plan import shipped_surface
 
-    cards = [load_card(path) for path in law or ()]
-    surface = load_card(SURFACE) if SURFACE.is_file() else None
+    cards = [load_card(path) for path in card or ()]
+    surface = shipped_surface()
     options: dict[str, Any] = {
         "compute": flops, "tokens": tokens, "params": params, "model": model, "gpus": gpus, "days": days, "gpu": gpu,
         "mfu": mfu, "price_per_gpu_hour": price, "seq_len": seq_len, "per_device": per_device, "world_size": world_size,
@@ -85,42 +83,15 @@ def plan_command(
     emit({**found.to_dict(), **({"page": str(page)} if page else {})}, as_json=as_json, text=text)
 
 
-def _write_page(
-    found: Plan, options: dict[str, Any], cards: list[FittedLaw], surface: FittedLaw | None, out: Path
-) -> Path:
+def _write_page(found: Plan, options: dict[str, Any], cards: list[FittedLaw], surface: FittedLaw, out: Path) -> Path:
     from tenon.core.run import Run
     from tenon.methods.batch_scaling import CARD
-    from tenon.methods.batch_scaling.laws import every
-    from tenon.methods.batch_scaling.laws.loss import LossLaw, ThreeTermLoss
-    from tenon.methods.batch_scaling.pictures_plan import draw_batches, draw_isoflop
-    from tenon.methods.batch_scaling.plan_text import facts_of, law_table
+    from tenon.methods.batch_scaling.show_plan import show_plan
 
     identity = {f"law {place}": card.data_sha256 or card.law.name for place, card in enumerate(cards, 1)}
     config = {name: value for name, value in options.items() if value is not None}
-    own = [card.law for card in (*cards, *([surface] if surface else ()))]
-    losses = [one for one in (*own, *every("params")) if isinstance(one, LossLaw) and one.is_known("params")]
     with Run.open(out, config=config, command=given(), identity=identity) as run:
-        run.save_json("plan", found.to_dict())
-        facts = [{"what": name.strip(), "planned": value} for name, value in facts_of(found).items()]
-        run.table("plan", facts, found.story)
-        run.table("laws", law_table(found.rows), "What every law says, and which the plan rests on.")
-        shapes = [one for one in own if isinstance(one, ThreeTermLoss)]
-        run.figure(
-            "batch",
-            draw_batches(found, shapes[0] if shapes else None),
-            "The batch by every law. A critical batch is where tokens begin to be wasted, not the best one.",
-            "Advice of the laws on a logarithmic axis of batches, the planned one as a line.",
-        )
-        allocating = [one for one in losses if not isinstance(one, ThreeTermLoss)]
-        run.figure(
-            "isoflop",
-            draw_isoflop(found, allocating),
-            "The loss of every model size at this compute. Laws are of different data: only the shape compares.",
-            "One valley per loss law over the parameters, each with its minimum.",
-        )
-        for one in (*found.warnings, f"In a script:\n{found.snippet()}" if found.learning_rate else ""):
-            if one:
-                run.note(one)
+        show_plan(run, found, cards, surface)
         return run.report(f"{CARD.title}: a plan", found.story, CARD)
 
 

@@ -20,7 +20,7 @@ from tenon.methods.batch_scaling.laws.law import Law
 if TYPE_CHECKING:
     from numpy import ndarray
 
-__all__ = ["excess_loss", "score_laws"]
+__all__ = ["excess_loss", "published_laws", "score_laws"]
 
 PARTNER = "steplaw2025"
 """Lends its learning rate to laws that have none."""
@@ -49,7 +49,7 @@ def score_laws(runs: Any, names: Sequence[str | Law | FittedLaw] | None = None) 
     if not cells:
         raise DataError("No cell (N, D) of the sweep has two batches; laws of the batch cannot be told apart on it.")
     if names is None:
-        laws = [law for law in every("batch") if law.is_known("batch") and set(law.inputs("batch")) <= set("NDC")]
+        laws = published_laws()
     else:
         laws = [_law(one) for one in names]
     rows = [_score(law, cells) for law in laws]
@@ -57,6 +57,11 @@ def score_laws(runs: Any, names: Sequence[str | Law | FittedLaw] | None = None) 
     told = [excess_loss(cell, batch, rate) for cell in cells]
     facts = {"lr_from": "constant", "C": None, "extrapolation": None}
     return [*rows, _row(f"constant {batch:g} tokens, lr {rate:g}", told, facts)]
+
+
+def published_laws() -> list[Law]:
+    """List the published laws that give a batch, as a number, from N, D and C."""
+    return [law for law in every("batch") if law.is_known("batch") and set(law.inputs("batch")) <= set("NDC")]
 
 
 def excess_loss(cell: Cell, batch: float, lr: float) -> dict[str, Any]:

@@ -32,8 +32,8 @@ def demo(run: Run) -> Report:
     alpha, beta = fitted.params["alpha"], fitted.params["beta"]
     low, high = fitted.intervals["a"]
     run.note(
-        f"{fitted.runs} runs of Gadre et al. on C4: the best model grows as C^{beta / (alpha + beta):.2f}, 95 % interval "
-        f"{low:.2f} to {high:.2f}. Without its interval the fit would look surer than it is."
+        f"{fitted.runs} runs of Gadre et al. on C4: the best model grows as C^{beta / (alpha + beta):.2f}, 95 % "
+        f"interval {low:.2f} to {high:.2f}. Without its interval the fit would look surer than it is."
     )
     return run.collect(
         CARD.title,

@@ -35,7 +35,7 @@ def draw_loss_fit(fitted: FittedLaw) -> Figure:
             tokens = numpy.array([row["D"] for row in rows if row["N"] == size])
             line = numpy.geomspace(tokens.min(), tokens.max(), 40)
             colour = plt.get_cmap("viridis")((numpy.log10(size) - limits["vmin"]) / (limits["vmax"] - limits["vmin"]))
-            left.plot(6 * size * line, fitted.law.loss(size, line), color=colour, linewidth=1)  # type: ignore[attr-defined]
+            left.plot(6 * size * line, fitted.law.loss(size, line), color=colour, linewidth=1)
         right.axhline(0, color="#62625d", linewidth=1)
         percent = [100 * row["residual"] for row in rows]
         right.scatter(compute, percent, c=colours, s=18, **limits)

@@ -90,10 +90,10 @@ def test_a_card_of_ones_own_comes_first(tmp_path: Path) -> None:
     law = Law(name="mine", title="", equation="B = 0.5 D^0.5", source="", tag="fitted",
               formulas={"batch": PowerLaw(coefficient=0.5, exponents={"D": 0.5})})  # fmt: skip
     card = save_card(FittedLaw(law=law, params={"k": 0.5}), tmp_path / "card.json")
-    told = json.loads(run("plan", "--params", "1B", "--tokens", "20B", "--law", str(card), "--json"))
+    told = json.loads(run("plan", "--params", "1B", "--tokens", "20B", "--card", str(card), "--json"))
     assert told["batch_wanted"] == pytest.approx(0.5 * 20e9**0.5)
     with pytest.raises(DataError, match="fit RUNS"):
-        run("plan", "--params", "1B", "--tokens", "20B", "--law", str(tmp_path / "none.json"))
+        run("plan", "--params", "1B", "--tokens", "20B", "--card", str(tmp_path / "none.json"))
 
 
 def test_a_refusal_is_an_error_of_ours() -> None:
