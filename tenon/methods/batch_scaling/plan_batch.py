@@ -20,6 +20,10 @@ USABLE_MEMORY = 0.9
 """Share of a GPU's memory that a plan counts on; the rest goes to buffers and fragments."""
 
 
+MOST_ROWS = 64
+"""Rows per GPU and micro-batch beyond which nothing gets faster."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """A batch in whole steps of the hardware."""
@@ -127,8 +131,8 @@ def place(
 ) -> Placement:
     """Choose rows per GPU and what is spread over the GPUs, as far as they are not given.
 
-    The least spreading that fits comes first; of the rows per GPU the largest power of two up to 64 that fits in memory
-    and keeps the rounding of the batch within 5 %.
+    The least spreading that fits comes first; of 1 to 64 rows per GPU the one that fits in memory with the fewest
+    micro-batches, of those the nearest to the batch, where the rounding stays within 5 %.
     """
 
     def need(rows: int, how: Shard) -> Memory | None:
@@ -147,10 +151,13 @@ def place(
     how = next((way for way in ways if fits(per_device or 1, way)), ways[-1])
     rows = per_device or 1
     if per_device is None:
-        for more in (2, 4, 8, 16, 32, 64):
-            quantum = more * world_size * seq_len
-            if quantum <= wanted and abs(round(wanted / quantum) * quantum / wanted - 1) <= 0.05 and fits(more, how):
-                rows = more
+        choices = []
+        for more in range(1, MOST_ROWS + 1):
+            count = round(wanted / (more * world_size * seq_len))
+            change = abs(count * more * world_size * seq_len / wanted - 1)
+            if count >= 1 and change <= 0.05 and fits(more, how):
+                choices.append((count, change, more))
+        rows = min(choices)[2] if choices else 1
     warnings: tuple[str, ...] = ()
     memory = need(rows, how)
     if memory is not None and gpu.memory_bytes is not None and not fits(rows, how):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tenon.methods.batch_scaling.laws.loss import LossLaw
+
 if TYPE_CHECKING:
     from tenon.core.run import Run
     from tenon.methods.batch_scaling.cells import Cell
@@ -14,13 +16,13 @@ __all__ = ["constants", "show_batch_law", "show_loss_law", "told"]
 
 
 def constants(fitted: FittedLaw) -> list[dict[str, Any]]:
-    """Give one row per constant, with its interval."""
+    """Give one row per constant, with its interval; `a` is the exponent of the best model size by compute."""
     names = [*fitted.params, *(name for name in fitted.intervals if name not in fitted.params)]
-    middle = fitted.bootstrap.get("medians", {})
+    derived = {"a": fitted.law.exponent()} if isinstance(fitted.law, LossLaw) and "a" in names else {}
     rows = []
     for name in names:
         low, high = fitted.intervals.get(name, (None, None))
-        rows.append({"constant": name, "value": fitted.params.get(name, middle.get(name)), "low": low, "high": high})
+        rows.append({"constant": name, "value": fitted.params.get(name, derived.get(name)), "low": low, "high": high})
     return rows
 
 
