@@ -59,22 +59,24 @@ def draw_cells(cells: Sequence[Cell], most: int = 9) -> Figure:
     import numpy
 
     shown = [cells[i] for i in numpy.unique(numpy.linspace(0, len(cells) - 1, min(most, len(cells))).astype(int))]
+    tokens = numpy.log([cell.D for cell in shown])
+    shades = (tokens - tokens.min()) / max(float(numpy.ptp(tokens)), 1e-9)  # the more data, the lighter
     with style():
-        figure, axes = plt.subplots(figsize=(7.0, 4.2))
+        figure, axes = plt.subplots(figsize=(8.4, 4.2))
         for place, cell in enumerate(shown):
             best = min(one.loss for one in cell.batches)
             batches = [one.batch for one in cell.batches]
-            label = f"N {cell.N:.3g}, D {cell.D:.3g}"
-            (line,) = axes.plot(batches, [one.loss - best for one in cell.batches], label=label,
-                                marker=MARKS[place % len(MARKS)], markersize=4, linewidth=1.2)  # fmt: skip
+            colour = plt.get_cmap("viridis")(0.92 * shades[place])
+            axes.plot(batches, [one.loss - best for one in cell.batches], label=f"N {cell.N:.3g}, D {cell.D:.3g}",
+                      color=colour, marker=MARKS[place % len(MARKS)], markersize=4, linewidth=1.2)  # fmt: skip
             if cell.status == "ok":
-                axes.axvline(cell.batch, color=line.get_color(), linewidth=0.8, linestyle=":")
+                axes.axvline(cell.batch, color=colour, linewidth=0.8, linestyle=":")
         axes.set_xscale("log", base=2)
         axes.set_yscale("symlog", linthresh=0.01)
         axes.set_ylim(bottom=-0.001)
         axes.set_xlabel("batch [tokens per step]")
         axes.set_ylabel("loss above the cell's best [nats]")
-        axes.legend(fontsize=8)
+        figure.legend(loc="outside right center", fontsize=8, title="dotted: the best batch", title_fontsize=8)
     return figure
 
 
@@ -135,6 +137,6 @@ def draw_scores(rows: Sequence[Mapping[str, Any]]) -> Figure:
             axes.plot(row["joint_max"], place + 0.2, "|", color="#1d1d1b")
             axes.plot(row["batch_max"], place - 0.2, "|", color="#1d1d1b")
         axes.set_yticks(list(places), [row["law"] for row in ordered])
-        axes.set_xlabel("loss above the best of the sweep [%]; bar: mean over cells, tick: worst")
+        axes.set_xlabel("loss above the best [%]: mean over cells, tick: worst")
         axes.legend()
     return figure
