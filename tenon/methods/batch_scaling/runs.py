@@ -198,7 +198,7 @@ def to_rows(table: RunTable) -> list[dict[str, Any]]:
         cells: dict[str, Any] = {"id": name}
         if any(table.groups):
             cells["group"] = table.groups[row]
-        cells |= {column: _plain(float(table[column][row]), column) for column in used}
+        cells |= {column: _plain(float(table[column][row])) for column in used}
         if any(kinds):
             cells["n_kind"] = kinds[row] or None
         rows.append(cells)
@@ -237,10 +237,10 @@ def _csv_line(cells: Sequence[Any]) -> str:
     return text.getvalue().removesuffix("\r\n") + "\n"
 
 
-def _plain(value: float, column: str) -> float | int | None:
+def _plain(value: float) -> float | int | None:
     if not math.isfinite(value):
         return None
-    return int(value) if value.is_integer() and column not in ("lr", "loss") else value
+    return int(value) if value.is_integer() else value
 
 
 def _agreed(kinds: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:

@@ -179,6 +179,8 @@ def test_a_cut_last_line_of_json_lines_is_left_out_and_a_broken_one_is_refused(t
         table = read_runs(written(tmp_path, "".join(lines[:2]) + lines[2][:cut], "a.jsonl"), n_kind="total")
         equal(table, want.take([0, 1]))
         assert [note for note in table.notes if "line 3 was left out" in note]
+    with pytest.raises(DataError, match="line 2 is not an object"):  # whole, so nobody was cut off
+        read_runs(written(tmp_path, lines[0] + "[1e6, 1e8, 3.5]", "a.jsonl"))
     with pytest.raises(DataError, match="line 2 is not JSON"):
         read_runs(written(tmp_path, lines[0] + lines[1][:10] + "\n" + lines[2], "a.jsonl"))
     with pytest.raises(DataError, match="line 2 is not JSON"):

@@ -122,13 +122,18 @@ def test_a_group_of_a_mixed_table_knows_what_it_counts() -> None:
         ({"n_params": 70}, "n_params="),
         ({"flops": 6e14 / 8.64e19}, "flops=pf-days"),
         ({"flops": 1.5e14}, "FLOPs are 0.25 times"),
-        ({"loss": 33.1}, "perplexity"),
+        ({"loss": 20.0}, "half of the losses are above 12.5 nats"),
     ],
 )
 def test_what_looks_odd_is_noted_and_kept(changes: dict[str, float], told: str) -> None:
     found = checked(table(changes))
     assert len(found) == 1
     assert any(told in note for note in found.notes), found.notes
+
+
+def test_a_single_large_loss_is_noted_with_its_row() -> None:
+    found = checked(table({}, {"lr": 2e-3}, {"loss": 33.1}))
+    assert found.notes == ("Run '3', column 'loss' is 33.1: perplexity, or a run that diverged?",)
 
 
 def test_an_ordinary_table_has_no_notes_and_a_count_that_is_not_said_has_one() -> None:
