@@ -29,7 +29,7 @@ from rich.table import Table
 from tenon.core.errors import BackendError
 from tenon.core.results import write_results
 from tenon.methods.batch_scaling import LossFitConfig, fit_loss_law, read_runs
-from tenon.methods.batch_scaling.runs import RunTable
+from tenon.methods.batch_scaling.runs.table import RunTable
 
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parent / "runs" / "peer-chinchilla"

@@ -19,10 +19,10 @@ from tenon.core.bench import compare
 from tenon.core.models.counting import flops_per_token
 from tenon.core.results import write_results
 from tenon.methods.batch_scaling.config import SweepConfig, SweepModel
-from tenon.methods.batch_scaling.sweep_data import SweepData, load_sweep_data
-from tenon.methods.batch_scaling.sweep_grid import Cell
-from tenon.methods.batch_scaling.sweep_model import llama_config, parameter_counts, usual_ffn
-from tenon.methods.batch_scaling.sweep_train import train_pairs
+from tenon.methods.batch_scaling.sweeps.data import SweepData, load_sweep_data
+from tenon.methods.batch_scaling.sweeps.grid import Cell
+from tenon.methods.batch_scaling.sweeps.model import llama_config, parameter_counts, usual_ffn
+from tenon.methods.batch_scaling.sweeps.train import train_pairs
 
 ENGINES = ("trainer", "stacked")
 SIZES = {

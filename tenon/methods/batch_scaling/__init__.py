@@ -37,13 +37,13 @@ CARD = Card(
 __getattr__ = on_demand(
     __name__,
     {
-        "GradientNoiseScaleCallback": "noise_callback",
+        "GradientNoiseScaleCallback": "probes.noise_callback",
         "app": "cli",
-        "fit_batch_law": "batch_fit",
-        "fit_loss_law": "loss_fit",
-        "noise_scale": "gradient_noise",
-        "plan": "planner",
-        "read_runs": "readers",
+        "fit_batch_law": "fits.batch_fit",
+        "fit_loss_law": "fits.loss_fit",
+        "noise_scale": "probes.gradient_noise",
+        "plan": "plans.planner",
+        "read_runs": "runs.readers",
     },
 )
 

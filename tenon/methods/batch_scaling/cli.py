@@ -7,6 +7,7 @@ import typer
 from tenon.core.commandline import settings_help
 from tenon.methods.batch_scaling.cli_fit import compare_command, fit_command
 from tenon.methods.batch_scaling.cli_plan import laws_command, plan_command
+from tenon.methods.batch_scaling.cli_probe import branch_command, noise_scale_command
 from tenon.methods.batch_scaling.cli_sweep import sweep_command
 from tenon.methods.batch_scaling.config import PRESETS, BatchFitConfig, LossFitConfig, SweepConfig
 
@@ -37,3 +38,5 @@ app.command("laws")(laws_command)
 app.command("fit", epilog=_FITS)(fit_command)
 app.command("compare")(compare_command)
 app.command("sweep", epilog=settings_help(SweepConfig(), _SWEEPS))(sweep_command)
+app.command("noise-scale")(noise_scale_command)
+app.command("branch")(branch_command)

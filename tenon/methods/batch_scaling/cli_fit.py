@@ -11,8 +11,8 @@ from tenon.core.commandline import ConfigFile, Json, Out, Preset, Seed, Sets, em
 
 if TYPE_CHECKING:
     from tenon.core.run import Run
-    from tenon.methods.batch_scaling.law_card import FittedLaw
-    from tenon.methods.batch_scaling.runs import RunTable
+    from tenon.methods.batch_scaling.fits.law_card import FittedLaw
+    from tenon.methods.batch_scaling.runs.table import RunTable
 
 __all__ = ["compare_command", "fit_command"]
 
@@ -82,8 +82,8 @@ def fit_command(
     from tenon.core.results import write_results
     from tenon.core.run import Run
     from tenon.methods.batch_scaling.config import PRESETS, BatchFitConfig, LossFitConfig
-    from tenon.methods.batch_scaling.law_card import save_card
-    from tenon.methods.batch_scaling.show_fit import told
+    from tenon.methods.batch_scaling.fits.law_card import save_card
+    from tenon.methods.batch_scaling.fits.show import told
 
     table = the_runs(
         runs, group=group, group_column=group_column, n_kind=n_kind, seq_len=seq_len, units=units, columns=columns
@@ -143,9 +143,9 @@ def compare_command(
     """
     from tenon.core.results import write_results
     from tenon.core.run import Run
-    from tenon.methods.batch_scaling.compare import published_laws, score_laws
-    from tenon.methods.batch_scaling.law_card import load_card
-    from tenon.methods.batch_scaling.pictures_fit import draw_scores
+    from tenon.methods.batch_scaling.fits.compare import published_laws, score_laws
+    from tenon.methods.batch_scaling.fits.law_card import load_card
+    from tenon.methods.batch_scaling.fits.pictures import draw_scores
 
     table = the_runs(
         runs, group=group, group_column=group_column, n_kind=n_kind, seq_len=seq_len, units=units, columns=columns
@@ -193,7 +193,7 @@ def the_runs(
     """
     from tenon.core.errors import ConfigError
     from tenon.core.values import nearest
-    from tenon.methods.batch_scaling.readers import read_runs
+    from tenon.methods.batch_scaling.runs.readers import read_runs
 
     table = read_runs(
         runs[0] if len(runs) == 1 else list(runs),
@@ -226,8 +226,8 @@ def settings_of(settings: Any) -> dict[str, Any]:
 
 
 def _loss(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
-    from tenon.methods.batch_scaling.loss_fit import fit_loss_law
-    from tenon.methods.batch_scaling.show_fit import show_loss_law
+    from tenon.methods.batch_scaling.fits.loss_fit import fit_loss_law
+    from tenon.methods.batch_scaling.fits.show import show_loss_law
 
     fitted = fit_loss_law(table, settings)
     show_loss_law(run, fitted)
@@ -236,9 +236,9 @@ def _loss(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str
 
 def _batch(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
     from tenon.methods.batch_scaling import laws
-    from tenon.methods.batch_scaling.batch_fit import fit_batch_law
-    from tenon.methods.batch_scaling.cells import find_cells
-    from tenon.methods.batch_scaling.show_fit import show_batch_law
+    from tenon.methods.batch_scaling.fits.batch_fit import fit_batch_law
+    from tenon.methods.batch_scaling.fits.cells import find_cells
+    from tenon.methods.batch_scaling.fits.show import show_batch_law
 
     fitted = fit_batch_law(table, settings)
     published = [laws.get(name) for name in ("steplaw2025", "bergsma2025", "shuai2024.fixed_data")]
@@ -247,8 +247,8 @@ def _batch(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[st
 
 
 def _learning_rate(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
-    from tenon.methods.batch_scaling.batch_fit import fit_lr_law
-    from tenon.methods.batch_scaling.show_fit import constants
+    from tenon.methods.batch_scaling.fits.batch_fit import fit_lr_law
+    from tenon.methods.batch_scaling.fits.show import constants
 
     fitted = fit_lr_law(table, settings)
     run.table("learning-rate", constants(fitted), fitted.law.equation)
@@ -256,8 +256,8 @@ def _learning_rate(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw,
 
 
 def _surface(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
-    from tenon.methods.batch_scaling.show_fit import constants
-    from tenon.methods.batch_scaling.surface import fit_surface
+    from tenon.methods.batch_scaling.fits.show import constants
+    from tenon.methods.batch_scaling.fits.surface import fit_surface
 
     fitted = fit_surface(table, bootstrap=settings.bootstrap, seed=settings.seed)
     run.table("surface", constants(fitted), fitted.law.equation)
@@ -265,8 +265,8 @@ def _surface(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[
 
 
 def _data_limited(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
-    from tenon.methods.batch_scaling.data_limited import fit_data_limited
-    from tenon.methods.batch_scaling.show_fit import constants
+    from tenon.methods.batch_scaling.fits.data_limited import fit_data_limited
+    from tenon.methods.batch_scaling.fits.show import constants
 
     fitted = fit_data_limited(table, settings)
     run.table("data-limited", constants(fitted), fitted.law.equation)
@@ -276,7 +276,7 @@ def _data_limited(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, 
 def _isoflop(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, Any]]:
     import dataclasses
 
-    from tenon.methods.batch_scaling.isoflop import fit_isoflop
+    from tenon.methods.batch_scaling.fits.isoflop import fit_isoflop
 
     found = fit_isoflop(table)
     facts = dataclasses.asdict(found)
@@ -290,8 +290,8 @@ def _isoflop(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, 
 def _critical(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, Any]]:
     import dataclasses
 
-    from tenon.methods.batch_scaling.critical_fit import fit_critical
-    from tenon.methods.batch_scaling.pictures_fit import draw_critical
+    from tenon.methods.batch_scaling.fits.critical_fit import fit_critical
+    from tenon.methods.batch_scaling.fits.pictures import draw_critical
 
     rows = [
         {"batch": float(batch), "steps": float(steps)}

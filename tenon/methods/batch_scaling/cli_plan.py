@@ -10,9 +10,9 @@ import typer
 from tenon.core.commandline import Json, emit, given
 
 if TYPE_CHECKING:
-    from tenon.methods.batch_scaling.law_card import FittedLaw
+    from tenon.methods.batch_scaling.fits.law_card import FittedLaw
     from tenon.methods.batch_scaling.laws.law import Law
-    from tenon.methods.batch_scaling.plan_record import Plan
+    from tenon.methods.batch_scaling.plans.record import Plan
 
 __all__ = ["laws_command", "plan_command"]
 
@@ -62,9 +62,9 @@ def plan_command(
 
     Example: tenon batch-scaling plan --params 1.3B --gpus 8xH100 --days 5
     """
-    from tenon.methods.batch_scaling.law_card import load_card
-    from tenon.methods.batch_scaling.planner import plan
-    from tenon.methods.batch_scaling.show_plan import shipped_surface
+    from tenon.methods.batch_scaling.fits.law_card import load_card
+    from tenon.methods.batch_scaling.plans.planner import plan
+    from tenon.methods.batch_scaling.plans.show import shipped_surface
 
     cards = [load_card(path) for path in card or ()]
     surface = shipped_surface()
@@ -86,7 +86,7 @@ def plan_command(
 def _write_page(found: Plan, options: dict[str, Any], cards: list[FittedLaw], surface: FittedLaw, out: Path) -> Path:
     from tenon.core.run import Run
     from tenon.methods.batch_scaling import CARD
-    from tenon.methods.batch_scaling.show_plan import show_plan
+    from tenon.methods.batch_scaling.plans.show import show_plan
 
     identity = {f"law {place}": card.data_sha256 or card.law.name for place, card in enumerate(cards, 1)}
     config = {name: value for name, value in options.items() if value is not None}
@@ -106,7 +106,7 @@ def laws_command(
     """
     from tenon.core.errors import ConfigError
     from tenon.methods.batch_scaling.laws import every, get
-    from tenon.methods.batch_scaling.plan_text import table_text
+    from tenon.methods.batch_scaling.plans.text import table_text
 
     if name is None:
         if at is not None:
@@ -142,7 +142,7 @@ def _told(law: Law) -> dict[str, Any]:
 
 
 def _range(law: Law) -> str:
-    from tenon.methods.batch_scaling.units import short
+    from tenon.methods.batch_scaling.plans.units import short
 
     limits = {name: getattr(law.domain, name) for name in ("N", "D", "C", "B", "L")}
     told = [f"{name} {short(ends[0])}..{short(ends[1])}" for name, ends in limits.items() if ends]
@@ -151,7 +151,7 @@ def _range(law: Law) -> str:
 
 def _evaluate(law: Law, at: str) -> tuple[dict[str, float], dict[str, Any]]:
     from tenon.core.errors import ConfigError
-    from tenon.methods.batch_scaling.units import count_of
+    from tenon.methods.batch_scaling.plans.units import count_of
 
     inputs: dict[str, float] = {}
     for part in at.split(","):

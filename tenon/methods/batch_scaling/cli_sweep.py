@@ -26,8 +26,8 @@ def sweep_command(
     """
     from tenon.core.config import load
     from tenon.core.run import Run
-    from tenon.methods.batch_scaling.sweep import ROWS, run_sweep
-    from tenon.methods.batch_scaling.sweep_data import load_sweep_data
+    from tenon.methods.batch_scaling.sweeps.data import load_sweep_data
+    from tenon.methods.batch_scaling.sweeps.sweep import ROWS, run_sweep
 
     presets = {name: one for name, one in PRESETS.items() if isinstance(one, SweepConfig)}
     settings = load(SweepConfig, presets=presets, preset=preset, file=config, sets=with_seed(sets, seed))

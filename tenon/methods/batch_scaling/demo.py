@@ -15,11 +15,11 @@ __all__ = ["demo"]
 
 def demo(run: Run) -> Report:
     """Plan and fit, in some seconds; imports no torch."""
-    from tenon.methods.batch_scaling.loss_fit import fit_loss_law
-    from tenon.methods.batch_scaling.planner import plan
-    from tenon.methods.batch_scaling.readers import read_runs
-    from tenon.methods.batch_scaling.show_fit import show_loss_law
-    from tenon.methods.batch_scaling.show_plan import shipped_surface, show_plan
+    from tenon.methods.batch_scaling.fits.loss_fit import fit_loss_law
+    from tenon.methods.batch_scaling.fits.show import show_loss_law
+    from tenon.methods.batch_scaling.plans.planner import plan
+    from tenon.methods.batch_scaling.plans.show import shipped_surface, show_plan
+    from tenon.methods.batch_scaling.runs.readers import read_runs
 
     surface = shipped_surface()
     found = plan(params="1.3B", gpus="64xH100", surface=surface)

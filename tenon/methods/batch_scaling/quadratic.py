@@ -122,7 +122,7 @@ def experiment(
         One row per batch: `batch`, `steps` and `samples` to the target, `best_lr` and `loss` at D, `slope` of
         ln(best_lr) on ln(batch) up to the next one; and the facts of the critical-batch fit.
     """
-    from tenon.methods.batch_scaling.critical_fit import fit_critical
+    from tenon.methods.batch_scaling.fits.critical_fit import fit_critical
 
     rows: list[dict[str, float]] = []
     for batch in batches:

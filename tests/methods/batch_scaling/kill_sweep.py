@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from tenon.core.run import Run
-from tenon.methods.batch_scaling import sweep_train
 from tenon.methods.batch_scaling.config import SweepConfig, SweepModel
-from tenon.methods.batch_scaling.sweep import run_sweep
-from tenon.methods.batch_scaling.sweep_data import SweepData, load_sweep_data
-from tenon.methods.batch_scaling.sweep_grid import Cell
+from tenon.methods.batch_scaling.sweeps import train as sweep_train
+from tenon.methods.batch_scaling.sweeps.data import SweepData, load_sweep_data
+from tenon.methods.batch_scaling.sweeps.grid import Cell
+from tenon.methods.batch_scaling.sweeps.sweep import run_sweep
 
 TINY = SweepConfig(
     models=(SweepModel(hidden=16, layers=1, heads=2, ffn=32),),

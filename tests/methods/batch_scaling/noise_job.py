@@ -15,7 +15,7 @@ from accelerate import DistributedDataParallelKwargs
 from transformers import Trainer, TrainingArguments
 
 from tenon.core.models.tiny import tiny_model
-from tenon.methods.batch_scaling.noise_callback import METRICS, GradientNoiseScaleCallback
+from tenon.methods.batch_scaling.probes.noise_callback import METRICS, GradientNoiseScaleCallback
 from tenon.methods.batch_scaling.reference import row_gradients
 
 SEQ, ROWS = 12, 2

@@ -10,11 +10,11 @@ import numpy
 import pytest
 
 from tenon.core.errors import DataError
-from tenon.methods.batch_scaling.batch_fit import fit_batch_law, fit_lr_law
-from tenon.methods.batch_scaling.cells import find_cells
 from tenon.methods.batch_scaling.config import PRESETS, BatchFitConfig
-from tenon.methods.batch_scaling.law_card import load_card, save_card
-from tenon.methods.batch_scaling.readers import read_runs
+from tenon.methods.batch_scaling.fits.batch_fit import fit_batch_law, fit_lr_law
+from tenon.methods.batch_scaling.fits.cells import find_cells
+from tenon.methods.batch_scaling.fits.law_card import load_card, save_card
+from tenon.methods.batch_scaling.runs.readers import read_runs
 from tests.methods.batch_scaling.sweep_table import SIZES, STEPLAW, cell_rows, needs_steplaw, power_sweep
 
 FAST = BatchFitConfig(bootstrap=0)
@@ -102,7 +102,7 @@ def test_bootstrap_is_over_cells_and_bit_for_bit_repeatable() -> None:
 
 def test_interval_covers() -> None:
     """7.14 for the exponent of the batch: nine cells are few for a percentile bootstrap; it falls short of 95 %."""
-    from tenon.methods.batch_scaling.power_fit import fit_powers, resampled
+    from tenon.methods.batch_scaling.fits.power_fit import fit_powers, resampled
 
     rng = numpy.random.default_rng(0)
     logs = numpy.log([ratio * size for size in SIZES for ratio in (10.0, 30.0, 100.0)])

@@ -18,9 +18,9 @@ from tenon.core.models.loading import load_model
 from tenon.core.models.tiny import tiny_model, tiny_tokenizer
 from tenon.core.run import Run
 from tenon.core.training.config import TrainConfig, training_arguments
-from tenon.methods.batch_scaling.branch import branch_test, largest_factor, window_tokens
-from tenon.methods.batch_scaling.branch_text import branch_trainer, text_rows
-from tenon.methods.batch_scaling.cli_measure import branch_command
+from tenon.methods.batch_scaling.cli_probe import branch_command
+from tenon.methods.batch_scaling.probes.branch import branch_test, largest_factor, window_tokens
+from tenon.methods.batch_scaling.probes.branch_text import branch_trainer, text_rows
 
 SEQ = 8
 LR = 4e-3

@@ -9,8 +9,8 @@ import numpy
 import pytest
 
 from tenon.core.errors import DataError
-from tenon.methods.batch_scaling.cells import find_cells, fit_parabola
 from tenon.methods.batch_scaling.config import BatchFitConfig
+from tenon.methods.batch_scaling.fits.cells import find_cells, fit_parabola
 from tenon.methods.batch_scaling.reference import cell_optimum
 from tests.methods.batch_scaling.sweep_table import STEPLAW, cell_rows, needs_steplaw
 

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from tenon.core.errors import ConfigError, DataError
 from tenon.methods.batch_scaling.cli_plan import laws_command, plan_command
-from tenon.methods.batch_scaling.law_card import FittedLaw, save_card
+from tenon.methods.batch_scaling.fits.law_card import FittedLaw, save_card
 from tenon.methods.batch_scaling.laws import every, get
 from tenon.methods.batch_scaling.laws.law import Law, PowerLaw
 from tenon.methods.batch_scaling.laws.loss import LossLaw, ThreeTermLoss
-from tenon.methods.batch_scaling.pictures_plan import draw_batches, draw_isoflop
-from tenon.methods.batch_scaling.planner import plan
+from tenon.methods.batch_scaling.plans.pictures import draw_batches, draw_isoflop
+from tenon.methods.batch_scaling.plans.planner import plan
 
 app = typer.Typer()
 app.command("plan")(plan_command)

@@ -10,9 +10,9 @@ from scipy.interpolate import RegularGridInterpolator
 
 from tenon.core.errors import ConfigError, DataError
 from tenon.methods.batch_scaling import laws
-from tenon.methods.batch_scaling.batch_fit import fit_batch_law
-from tenon.methods.batch_scaling.cells import find_cells
-from tenon.methods.batch_scaling.compare import excess_loss, score_laws
+from tenon.methods.batch_scaling.fits.batch_fit import fit_batch_law
+from tenon.methods.batch_scaling.fits.cells import find_cells
+from tenon.methods.batch_scaling.fits.compare import excess_loss, score_laws
 from tenon.methods.batch_scaling.laws.law import Law, PowerLaw
 from tests.methods.batch_scaling.sweep_table import STEPLAW, cell_rows, needs_steplaw, power_sweep
 

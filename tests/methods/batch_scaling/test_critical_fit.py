@@ -14,8 +14,8 @@ from tenon.methods.batch_scaling.critical import (
     learning_rate_surge,
     steps_needed,
 )
-from tenon.methods.batch_scaling.critical_fit import fit_critical
-from tenon.methods.batch_scaling.saturation import fit_saturation
+from tenon.methods.batch_scaling.fits.critical_fit import fit_critical
+from tenon.methods.batch_scaling.fits.saturation import fit_saturation
 
 BATCHES = [2.0**i for i in range(14)]
 

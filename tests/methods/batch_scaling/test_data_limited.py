@@ -10,8 +10,8 @@ import pytest
 
 from tenon.core.errors import DataError
 from tenon.methods.batch_scaling.config import LossFitConfig
-from tenon.methods.batch_scaling.data_limited import effective_log_tokens, fit_data_limited
-from tenon.methods.batch_scaling.loss_fit import fit_loss_law
+from tenon.methods.batch_scaling.fits.data_limited import effective_log_tokens, fit_data_limited
+from tenon.methods.batch_scaling.fits.loss_fit import fit_loss_law
 from tests.methods.batch_scaling.loss_runs import TRUTH, law, runs_of
 
 QUICK = LossFitConfig(bootstrap=0)

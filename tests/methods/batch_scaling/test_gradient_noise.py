@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 from tenon.core.errors import ConfigError, DataError
-from tenon.methods.batch_scaling.gradient_noise import (
+from tenon.methods.batch_scaling.probes.gradient_noise import (
     NoiseScale,
     RankStep,
     noise_scale,

@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 from tenon.core.errors import ConfigError, DataError
-from tenon.methods.batch_scaling.isoflop import fit_isoflop
+from tenon.methods.batch_scaling.fits.isoflop import fit_isoflop
 from tests.methods.batch_scaling.loss_runs import TRUTH, law
 
 EXPONENT = TRUTH["beta"] / (TRUTH["alpha"] + TRUTH["beta"])

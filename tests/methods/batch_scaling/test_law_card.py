@@ -8,11 +8,11 @@ import pytest
 
 from tenon.core.errors import DataError
 from tenon.methods.batch_scaling.config import LossFitConfig
-from tenon.methods.batch_scaling.data_limited import fit_data_limited
-from tenon.methods.batch_scaling.law_card import SCHEMA_VERSION, FittedLaw, load_card, save_card
+from tenon.methods.batch_scaling.fits.data_limited import fit_data_limited
+from tenon.methods.batch_scaling.fits.law_card import SCHEMA_VERSION, FittedLaw, load_card, save_card
+from tenon.methods.batch_scaling.fits.loss_fit import fit_loss_law
 from tenon.methods.batch_scaling.laws.law import Domain, Law, PowerLaw
 from tenon.methods.batch_scaling.laws.loss import ThreeTermLoss
-from tenon.methods.batch_scaling.loss_fit import fit_loss_law
 from tests.methods.batch_scaling.loss_runs import runs_of
 from tests.methods.batch_scaling.test_data_limited import repeated
 

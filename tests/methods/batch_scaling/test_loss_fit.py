@@ -11,9 +11,9 @@ from scipy.optimize import minimize
 
 from tenon.core.errors import ConfigError, DataError
 from tenon.methods.batch_scaling.config import PRESETS, LossFitConfig
-from tenon.methods.batch_scaling.loss_fit import extrapolation_report, fit_loss_law
+from tenon.methods.batch_scaling.fits.loss_fit import extrapolation_report, fit_loss_law
 from tenon.methods.batch_scaling.reference import loss_fit_by_grid, loss_objective
-from tenon.methods.batch_scaling.runs import RunTable
+from tenon.methods.batch_scaling.runs.table import RunTable
 from tests.methods.batch_scaling.loss_runs import TRUTH, epoch_runs, gadre_runs, law, runs_of
 
 QUICK = LossFitConfig(bootstrap=0)

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from tenon.core.errors import ConfigError, DataError, UnsupportedModelError
-from tenon.methods.batch_scaling.memory import SHARDS, estimate_memory
-from tenon.methods.batch_scaling.model_shape import ModelShape, gpt3_ladder, suggest_shape
-from tenon.methods.batch_scaling.shape_reading import shape_of
+from tenon.methods.batch_scaling.plans.memory import SHARDS, estimate_memory
+from tenon.methods.batch_scaling.plans.model_shape import ModelShape, gpt3_ladder, suggest_shape
+from tenon.methods.batch_scaling.plans.shape_reading import shape_of
 
 SIZES = {"vocab_size": 193, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 USUAL = {
@@ -146,7 +146,7 @@ def test_published_counts() -> None:
 
 def test_a_nano_model_is_read_without_torch() -> None:
     code = (
-        "import sys; from tenon.methods.batch_scaling.shape_reading import shape_of; s = shape_of('nano-lm');"
+        "import sys; from tenon.methods.batch_scaling.plans.shape_reading import shape_of; s = shape_of('nano-lm');"
         "print(s.total, 'torch' in sys.modules, 'transformers' in sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -20,8 +20,8 @@ from tenon.core.errors import ConfigError
 from tenon.core.models.tiny import tiny_model
 from tenon.core.run import Run
 from tenon.core.training.loop import train
-from tenon.methods.batch_scaling.gradient_noise import NoiseScale
-from tenon.methods.batch_scaling.noise_callback import METRICS, GradientNoiseScaleCallback
+from tenon.methods.batch_scaling.probes.gradient_noise import NoiseScale
+from tenon.methods.batch_scaling.probes.noise_callback import METRICS, GradientNoiseScaleCallback
 from tenon.methods.batch_scaling.reference import noise_by_hand
 
 SEQ = 12
@@ -272,7 +272,9 @@ def test_sharded_gradients_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
     args = trainer(tmp_path, rows(6), []).args
     for kind in (DistributedType.FSDP, DistributedType.DEEPSPEED):
         stand_in = SimpleNamespace(distributed_type=kind)
-        monkeypatch.setattr("tenon.methods.batch_scaling.noise_callback.AcceleratorState", lambda one=stand_in: one)
+        monkeypatch.setattr(
+            "tenon.methods.batch_scaling.probes.noise_callback.AcceleratorState", lambda one=stand_in: one
+        )
         with pytest.raises(ConfigError, match="spreads gradients over devices"):
             GradientNoiseScaleCallback().on_train_begin(
                 args, TrainerState(), TrainerControl(), model=tiny_model("llama")

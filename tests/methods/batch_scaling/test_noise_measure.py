@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from tenon.core.errors import ConfigError, DataError
 from tenon.core.models.tiny import tiny_model, tiny_tokenizer
 from tenon.core.run import Run
-from tenon.methods.batch_scaling.cli_measure import noise_scale_command
-from tenon.methods.batch_scaling.noise_measure import estimate_of, measure_pairs, read_log
+from tenon.methods.batch_scaling.cli_probe import noise_scale_command
+from tenon.methods.batch_scaling.probes.noise_measure import estimate_of, measure_pairs, read_log
 from tenon.methods.batch_scaling.reference import noise_of_rows, row_gradients
 
 SEQ = 10

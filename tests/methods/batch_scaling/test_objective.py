@@ -8,12 +8,12 @@ import numpy
 import pytest
 from scipy.optimize import minimize
 
-from tenon.methods.batch_scaling.data_limited import RepeatedPowers
-from tenon.methods.batch_scaling.loss_forms import FORMS, Bracket, Points, Powers
-from tenon.methods.batch_scaling.newton import minimise
-from tenon.methods.batch_scaling.objective import Penalty, evaluate
+from tenon.methods.batch_scaling.fits.data_limited import RepeatedPowers
+from tenon.methods.batch_scaling.fits.loss_forms import FORMS, Bracket, Points, Powers
+from tenon.methods.batch_scaling.fits.newton import minimise
+from tenon.methods.batch_scaling.fits.objective import Penalty, evaluate
+from tenon.methods.batch_scaling.fits.varpro import project, varpro_starts
 from tenon.methods.batch_scaling.reference import loss_objective
-from tenon.methods.batch_scaling.varpro import project, varpro_starts
 from tests.methods.batch_scaling.loss_runs import TRUTH, runs_of
 
 

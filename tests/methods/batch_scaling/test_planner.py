@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenon.core.errors import ConfigError
-from tenon.methods.batch_scaling.law_card import FittedLaw
-from tenon.methods.batch_scaling.law_rows import LawRow, choose_batch, choose_rate, geometric_median
+from tenon.methods.batch_scaling.fits.law_card import FittedLaw
 from tenon.methods.batch_scaling.laws import get
 from tenon.methods.batch_scaling.laws.law import Domain, Law, PowerLaw
 from tenon.methods.batch_scaling.laws.loss import DataLimitedLoss, ParametricLoss, ThreeTermLoss
-from tenon.methods.batch_scaling.model_shape import ModelShape
-from tenon.methods.batch_scaling.plan_batch import warmup_of
-from tenon.methods.batch_scaling.planner import Plan, flat_region, plan
+from tenon.methods.batch_scaling.plans.batch import warmup_of
+from tenon.methods.batch_scaling.plans.law_rows import LawRow, choose_batch, choose_rate, geometric_median
+from tenon.methods.batch_scaling.plans.model_shape import ModelShape
+from tenon.methods.batch_scaling.plans.planner import Plan, flat_region, plan
 
 FACTS = {"title": "", "equation": "", "source": "test", "tag": "fitted"}
 SURFACE = ThreeTermLoss(  # the specification's fit to StepLaw's table, section 2.8
@@ -530,7 +530,7 @@ def test_a_plan_is_plain_json_and_text() -> None:
 
 def test_planning_imports_no_torch_scipy_or_transformers() -> None:
     code = (
-        "import sys; from tenon.methods.batch_scaling.planner import plan; plan(compute=1e21).to_text();"
+        "import sys; from tenon.methods.batch_scaling.plans.planner import plan; plan(compute=1e21).to_text();"
         "print([name for name in ('torch', 'transformers', 'scipy', 'matplotlib', 'pandas') if name in sys.modules])"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -12,8 +12,8 @@ import numpy
 import pytest
 
 from tenon.core.errors import ConfigError, DataError
-from tenon.methods.batch_scaling.readers import read_runs
-from tenon.methods.batch_scaling.runs import COLUMNS, RunTable, join
+from tenon.methods.batch_scaling.runs.readers import read_runs
+from tenon.methods.batch_scaling.runs.table import COLUMNS, RunTable, join
 
 SHARED = Path(__file__).parents[3].parent / "shared/data/scaling"
 HEAD = "n_params,tokens,batch_tokens,lr,loss,n_kind\n"

@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tenon.core.errors import ConfigError, DataError
-from tenon.methods.batch_scaling.readers import read_runs
-from tenon.methods.batch_scaling.run_checks import checked, comparable, usable
-from tenon.methods.batch_scaling.runs import COLUMNS, RunTable, join, to_rows, write_runs
+from tenon.methods.batch_scaling.runs.checks import checked, comparable, usable
+from tenon.methods.batch_scaling.runs.readers import read_runs
+from tenon.methods.batch_scaling.runs.table import COLUMNS, RunTable, join, to_rows, write_runs
 
 RUN = {"n_params": 1e6, "tokens": 1e8, "batch_tokens": 8192, "lr": 1e-3, "loss": 3.5, "seq_len": 256}
 

@@ -12,11 +12,11 @@ import torch
 from tenon.core.errors import UnsupportedModelError
 from tenon.core.models.tiny import tiny_model
 from tenon.core.training.config import TrainConfig
-from tenon.methods.batch_scaling import stacked
 from tenon.methods.batch_scaling.config import SweepModel
-from tenon.methods.batch_scaling.stacked import Outcome, StackedModel, train_stacked
-from tenon.methods.batch_scaling.sweep_model import fresh_model, llama_config
-from tenon.methods.batch_scaling.sweep_trainer import train_alone
+from tenon.methods.batch_scaling.sweeps import stacked
+from tenon.methods.batch_scaling.sweeps.model import fresh_model, llama_config
+from tenon.methods.batch_scaling.sweeps.stacked import Outcome, StackedModel, train_stacked
+from tenon.methods.batch_scaling.sweeps.trainer import train_alone
 
 CONFIG = llama_config(SweepModel(hidden=16, layers=2, heads=2, ffn=32), vocabulary=64, seq_len=16)
 TRAIN = TrainConfig(

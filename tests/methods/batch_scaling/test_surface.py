@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 from tenon.core.errors import DataError
-from tenon.methods.batch_scaling.surface import NAMES, fit_constants, fit_surface, frontier, surface_points
+from tenon.methods.batch_scaling.fits.surface import NAMES, fit_constants, fit_surface, frontier, surface_points
 from tests.methods.batch_scaling.sweep_table import STEPLAW, needs_steplaw
 
 TRUE = {"E": 1.5, "A": 80.0, "alpha": 0.3, "F": 6.0, "beta": 0.25, "G": 12.0, "gamma": 0.15}
@@ -100,7 +100,7 @@ def test_frontier_exponents_add_up_to_one() -> None:
 
 
 def test_warm_start_ends_where_the_grid_does() -> None:
-    from tenon.methods.batch_scaling.cells import find_cells
+    from tenon.methods.batch_scaling.fits.cells import find_cells
 
     points = surface_points(find_cells(surface_rows(noise=0.003)))
     cold, value = fit_constants(points)

@@ -17,16 +17,17 @@ from typer.testing import CliRunner
 
 from tenon.core.errors import ConfigError, DataError
 from tenon.core.run import Run
-from tenon.methods.batch_scaling import sweep, sweep_cost
 from tenon.methods.batch_scaling.cli_sweep import sweep_command
 from tenon.methods.batch_scaling.config import SweepConfig, SweepModel
-from tenon.methods.batch_scaling.runs import COLUMNS, RunTable
-from tenon.methods.batch_scaling.stacked import Outcome
-from tenon.methods.batch_scaling.sweep_cost import Estimate, estimate_sweep
-from tenon.methods.batch_scaling.sweep_data import SweepData, load_sweep_data, row_order
-from tenon.methods.batch_scaling.sweep_grid import Cell, best_cells, cells_of, training_key
-from tenon.methods.batch_scaling.sweep_model import fresh_model, llama_config, parameter_counts
-from tenon.methods.batch_scaling.sweep_train import Pair
+from tenon.methods.batch_scaling.runs.table import COLUMNS, RunTable
+from tenon.methods.batch_scaling.sweeps import cost as sweep_cost
+from tenon.methods.batch_scaling.sweeps import sweep
+from tenon.methods.batch_scaling.sweeps.cost import Estimate, estimate_sweep
+from tenon.methods.batch_scaling.sweeps.data import SweepData, load_sweep_data, row_order
+from tenon.methods.batch_scaling.sweeps.grid import Cell, best_cells, cells_of, training_key
+from tenon.methods.batch_scaling.sweeps.model import fresh_model, llama_config, parameter_counts
+from tenon.methods.batch_scaling.sweeps.stacked import Outcome
+from tenon.methods.batch_scaling.sweeps.train import Pair
 from tests.methods.batch_scaling.kill_sweep import TINY
 
 SMALL = replace(TINY, tokens=(1024,), batch_tokens=(128, 512), extend=0, seeds=(0,))

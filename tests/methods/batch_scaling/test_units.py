@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenon.core.errors import ConfigError
-from tenon.methods.batch_scaling.gpus import GPU, GPUS, gpu_of
-from tenon.methods.batch_scaling.units import count_of, days_of, duration, gpus_of, short
+from tenon.methods.batch_scaling.plans.gpus import GPU, GPUS, gpu_of
+from tenon.methods.batch_scaling.plans.units import count_of, days_of, duration, gpus_of, short
 
 
 @pytest.mark.parametrize(

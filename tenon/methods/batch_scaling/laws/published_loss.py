@@ -226,7 +226,7 @@ GADRE: tuple[Law, ...] = (
         missing=("E", "A", "B", "alpha"),
         fit_form="equal_exponents",
         caveat="Written there in C and the token multiplier D/N. The runs behind it come with this package: "
-        "`tenon.methods.batch_scaling.readers` reads them, and they can be fitted anew.",
+        "`tenon.methods.batch_scaling.runs.readers` reads them, and they can be fitted anew.",
     ),
 )
 

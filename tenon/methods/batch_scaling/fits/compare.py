@@ -1,0 +1,132 @@
+"""Every law of batch and learning rate held against a sweep: the loss that following it would have left on the table.
+
+The loss of a cell (N, D) is known at the runs. Between them it is taken linear in ln(lr) along each batch, then linear
+in ln(B); beyond the runs it is taken as at their edge, which flatters a law that points there, so `clipped` counts such
+cells. The excess is over the cell's best run. `joint` follows the law's batch and learning rate; `batch` follows its
+batch alone, with the learning rate tuned anew, on the same surface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tenon.core.errors import ConfigError, DataError
+from tenon.methods.batch_scaling.fits.cells import Cell, find_cells
+from tenon.methods.batch_scaling.fits.law_card import FittedLaw
+from tenon.methods.batch_scaling.laws import every, get
+from tenon.methods.batch_scaling.laws.law import Law
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+__all__ = ["excess_loss", "published_laws", "score_laws"]
+
+PARTNER = "steplaw2025"
+"""Lends its learning rate to laws that have none."""
+CONSTANT = (5e5, 1e-3)
+"""Batch [tokens] and learning rate that many use at any size: what a law must beat."""
+
+
+def score_laws(runs: Any, names: Sequence[str | Law | FittedLaw] | None = None) -> list[dict[str, Any]]:
+    """Score laws of the best batch on a sweep.
+
+    Args:
+        runs: As in `find_cells`: cells (N, D) with several batches, each with several learning rates.
+        names: Laws by name, or laws of your own; None: all that are known as numbers and need no more than N, D and C.
+
+    Returns:
+        A row per law, and one for a constant batch and learning rate: `law`; `joint_mean`, `joint_max`, `batch_mean`,
+        `batch_max`: excess loss over cells [% of the cell's best loss]; `lr_from`: whose learning rate; `C`: how
+        compute was counted, where the law asks for it; `cells`, and `clipped`, how many of them the law left the grid
+        in (by batch, by learning rate); `extrapolation`: farthest from the law's own range [decades].
+
+    Raises:
+        DataError: No cell has two batches.
+        ConfigError: A named law gives no batch from N, D and C.
+    """
+    cells = [cell for cell in find_cells(runs) if len(cell.batches) >= 2]
+    if not cells:
+        raise DataError("No cell (N, D) of the sweep has two batches; laws of the batch cannot be told apart on it.")
+    if names is None:
+        laws = published_laws()
+    else:
+        laws = [_law(one) for one in names]
+    rows = [_score(law, cells) for law in laws]
+    batch, rate = CONSTANT
+    told = [excess_loss(cell, batch, rate) for cell in cells]
+    facts = {"lr_from": "constant", "C": None, "extrapolation": None}
+    return [*rows, _row(f"constant {batch:g} tokens, lr {rate:g}", told, facts)]
+
+
+def published_laws() -> list[Law]:
+    """List the published laws that give a batch, as a number, from N, D and C."""
+    return [law for law in every("batch") if law.is_known("batch") and set(law.inputs("batch")) <= set("NDC")]
+
+
+def excess_loss(cell: Cell, batch: float, lr: float) -> dict[str, Any]:
+    """Give the excess loss of a batch and a learning rate in a cell, as shares of the best loss.
+
+    Returns:
+        `joint`, `batch` (learning rate tuned anew, among those tried anywhere in the cell), and whether the batch or
+        the learning rate was beyond the runs: `is_batch_clipped`, `is_lr_clipped`.
+    """
+    import numpy
+
+    place = numpy.log(batch)
+    grid = numpy.log([one.batch for one in cell.batches])
+    tried = numpy.unique([rate for one in cell.batches for rate, _ in one.runs])
+    rates = numpy.log(numpy.append(tried, lr))
+    # (batches, rates): every row by its own runs, clipped to them.
+    losses = numpy.stack([_along(rates, one.runs) for one in cell.batches])
+    here = numpy.array([numpy.interp(place, grid, column) for column in losses.T])
+    best = cell.best_run[2]
+    return {
+        "joint": float(here[-1] / best - 1),
+        "batch": float(here.min() / best - 1),
+        "is_batch_clipped": not grid[0] <= place <= grid[-1],
+        "is_lr_clipped": not numpy.log(tried[0]) <= rates[-1] <= numpy.log(tried[-1]),
+    }
+
+
+def _along(rates: ndarray, runs: Sequence[tuple[float, float]]) -> ndarray:
+    import numpy
+
+    known, losses = numpy.array(runs).T
+    return numpy.interp(rates, numpy.log(known), losses)
+
+
+def _score(law: Law, cells: Sequence[Cell]) -> dict[str, Any]:
+    partner = law if law.is_known("learning_rate") else get(PARTNER)
+    told, farthest = [], 0.0
+    for cell in cells:
+        inputs = {"N": cell.N, "D": cell.D, "C": 6 * cell.N * cell.D}
+        batch = law.predict("batch", **{one: inputs[one] for one in law.inputs("batch")})
+        asked = {one: (inputs | {"B": batch.value})[one] for one in partner.inputs("learning_rate")}
+        rate = partner.predict("learning_rate", **asked)
+        told.append(excess_loss(cell, float(batch.value), float(rate.value)))
+        farthest = max(farthest, batch.extrapolation, rate.extrapolation)
+    asks = {*law.inputs("batch"), *partner.inputs("learning_rate")}
+    facts = {"lr_from": partner.name, "C": "6 N D" if "C" in asks else None, "extrapolation": farthest}
+    return _row(law.name, told, facts)
+
+
+def _row(name: str, told: Sequence[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {"law": name}
+    for kind in ("joint", "batch"):
+        values = [100 * one[kind] for one in told]
+        row |= {f"{kind}_mean": sum(values) / len(values), f"{kind}_max": max(values)}
+    return row | facts | {
+        "cells": len(told),
+        "clipped": [sum(one["is_batch_clipped"] for one in told), sum(one["is_lr_clipped"] for one in told)],
+    }  # fmt: skip
+
+
+def _law(one: str | Law | FittedLaw) -> Law:
+    law = get(one) if isinstance(one, str) else one.law if isinstance(one, FittedLaw) else one
+    if not law.is_known("batch") or not set(law.inputs("batch")) <= set("NDC"):
+        raise ConfigError(
+            f"{law.name} gives no best batch from N, D and C as a number (it gives {', '.join(law.gives())}); score "
+            f"one of {', '.join(one.name for one in every('batch'))}."
+        )
+    return law

@@ -1,0 +1,1 @@
+"""Plans of a training: from a budget to arguments, by every law at once."""

@@ -1,0 +1,101 @@
+"""What a plan refuses, and what it warns of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tenon.core.errors import ConfigError
+from tenon.methods.batch_scaling.laws import Law
+from tenon.methods.batch_scaling.laws.loss import DataLimitedLoss, LossLaw
+from tenon.methods.batch_scaling.plans.allocation import MAX_DECADES, Budget
+from tenon.methods.batch_scaling.plans.batch import MIN_STEPS
+from tenon.methods.batch_scaling.plans.law_rows import choose_batch, rows_of
+from tenon.methods.batch_scaling.plans.units import short
+
+__all__ = ["check_cards", "check_reach", "check_unique", "nearest_compute", "short_training"]
+
+SHORT = 2000
+"""Steps below which a plan warns."""
+
+
+def check_cards(fitted: Sequence[Any], force: bool) -> list[str]:
+    """Refuse laws that their runs do not pin down; give what their cards warn of."""
+    warnings = []
+    for card in fitted:
+        if card.identified:
+            warnings += [f"{card.law.name}: {one}" for one in card.warnings]
+            continue
+        why = "; ".join(card.warnings) or "its card says so"
+        if not force:
+            raise ConfigError(
+                f"Your law {card.law.name} is not pinned down by its runs ({why}). Fit it to more varied runs, leave "
+                "it out, or force=True (--force)."
+            )
+        warnings.append(f"Forced: your law {card.law.name} is not pinned down by its runs ({why}).")
+    return warnings
+
+
+def check_unique(unique: float | None, budget: Budget, law: LossLaw, force: bool) -> list[str]:
+    """Refuse more tokens than there are: laws of one epoch say nothing of the second."""
+    if unique is None or unique >= budget.D or isinstance(law, DataLimitedLoss):
+        return []
+    epochs = budget.D / unique
+    what = f"{short(budget.D)} tokens are {epochs:.2g} epochs of {short(unique)}: one-epoch laws do not cover that."
+    if not force:
+        raise ConfigError(
+            f"{what} Nearest feasible: tokens={unique:.4g}; or give a data-limited law of your own; or force=True "
+            "(--force)."
+        )
+    return [f"Forced: {what}"]
+
+
+def check_reach(budget: Budget, law: LossLaw, chosen: Sequence[tuple[Law, bool]], are_named: bool) -> None:
+    """Refuse a budget that was shared by a law far outside the runs behind it."""
+    distance = law.domain.distance(N=budget.N, D=budget.D, C=6 * budget.N * budget.D)
+    if budget.is_allocated and distance > MAX_DECADES:
+        raise ConfigError(
+            f"{law.name} would allocate N = {short(budget.N)} and D = {short(budget.D)}, {distance:.1f} decades "
+            f"outside the runs it was fitted to; at most {MAX_DECADES:g} are allowed. "
+            f"{nearest_compute(budget, law, chosen, are_named)} Or give both params and tokens, or force=True "
+            "(--force)."
+        )
+
+
+def nearest_compute(budget: Budget, law: LossLaw, chosen: Sequence[tuple[Law, bool]], are_named: bool) -> str:
+    """Say which compute, shared by the loss law, is the nearest at which the laws give a batch."""
+
+    def reaches(log_c: float) -> bool:
+        best = law.optimal(10**log_c)
+        if law.domain.distance(N=best.N, D=best.D, C=10**log_c) > MAX_DECADES:
+            return False
+        at = Budget(N=best.N, D=best.D, C=10**log_c, flops_per_token=6 * best.N, counted="", story="")
+        rows = rows_of("batch", chosen, at, loss=float(best.loss), loss_name=law.name)
+        try:
+            batch = choose_batch(rows, are_named=are_named, force=False).value
+        except ConfigError:
+            return False
+        return bool(MIN_STEPS * batch <= best.D)
+
+    wanted = math.log10(budget.C)
+    covered = [step / 4 for step in range(4 * 8, 4 * 32) if reaches(step / 4)]
+    if not covered:
+        return ""
+    inside, outside = min(covered, key=lambda one: abs(one - wanted)), wanted
+    for _ in range(20):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if reaches(middle) else (inside, middle)
+    digits = 10 ** (math.floor(inside) - 2)  # three digits, rounded towards where it is feasible
+    near = digits * (math.floor if inside < wanted else math.ceil)(10**inside / digits)
+    return "" if reaches(wanted) else f"Nearest feasible: compute={near:.3g}, shared by {law.name}."
+
+
+def short_training(steps: int, warmup_steps: int) -> list[str]:
+    """Give what is to be said of few steps."""
+    warnings = []
+    if steps < SHORT:
+        warnings.append(f"Only {steps:,} steps: laws were fitted to longer trainings (from {SHORT:,} on they apply).")
+    if warmup_steps > 0.25 * steps:
+        warnings.append(f"The warm-up is {warmup_steps / steps:.0%} of the steps; give a smaller one.")
+    return warnings

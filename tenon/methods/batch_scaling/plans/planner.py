@@ -1,0 +1,371 @@
+"""Plan a training run: model size, tokens, batch, learning rate and steps for what one has, by every law at once.
+
+The steps are these: complete the budget (`allocation`), ask every law (`law_rows`), round the batch to the hardware
+(`plan_batch`), and follow what comes of it: steps, hours, memory, warnings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tenon.core.errors import ConfigError
+from tenon.methods.batch_scaling.critical import learning_rate_scale
+from tenon.methods.batch_scaling.laws import get
+from tenon.methods.batch_scaling.laws.loss import DataLimitedLoss, LossLaw, ThreeTermLoss
+from tenon.methods.batch_scaling.plans.allocation import MAX_DECADES, Budget, nearest_inside, resolve
+from tenon.methods.batch_scaling.plans.batch import fit_batch, place, warmup_of
+from tenon.methods.batch_scaling.plans.checks import (
+    check_cards,
+    check_reach,
+    check_unique,
+    nearest_compute,
+    short_training,
+)
+from tenon.methods.batch_scaling.plans.gpus import gpu_of
+from tenon.methods.batch_scaling.plans.law_rows import (
+    DISAGREEMENT,
+    Chosen,
+    LawRow,
+    choose_batch,
+    choose_rate,
+    geometric_median,
+    laws_of,
+    rows_of,
+    token_overhead,
+)
+from tenon.methods.batch_scaling.plans.memory import Shard
+from tenon.methods.batch_scaling.plans.model_shape import Convention, ModelShape, suggest_shape
+from tenon.methods.batch_scaling.plans.record import FLAT_NATS, Plan
+from tenon.methods.batch_scaling.plans.shape_reading import shape_of
+from tenon.methods.batch_scaling.plans.units import count_of, days_of, flops_of, gpus_of, short
+
+__all__ = ["Plan", "flat_region", "loss_law_of", "plan"]
+
+WASTEFUL = 3.0
+"""Factor of tokens, 1 + B/B_crit, from which on a plan warns: B is twice the critical batch there."""
+
+
+def plan(
+    *,
+    compute: float | str | None = None,
+    tokens: float | str | None = None,
+    params: float | str | None = None,
+    gpus: int | str | None = None,
+    days: float | str | None = None,
+    gpu: Any = None,
+    mfu: float = 0.4,
+    price_per_gpu_hour: float | None = None,
+    model: Any = None,
+    seq_len: int = 2048,
+    world_size: int | None = None,
+    per_device: int | None = None,
+    laws: str | Sequence[str] = "all",
+    loss_law: str | None = None,
+    fitted: Sequence[Any] = (),
+    surface: Any = None,
+    unique_tokens: float | str | None = None,
+    max_steps: float | str | None = None,
+    max_batch: float | str | None = None,
+    flops: Convention = "6n_head",
+    gamma: float = 0.75,
+    warmup: float | None = None,
+    optimizer_bytes: float = 8.0,
+    shard: Shard | None = None,
+    recompute: bool = False,
+    force: bool = False,
+) -> Plan:
+    """Plan a training run from any part of it.
+
+    >>> plan(compute="1e21").to_training_arguments(world_size=1, per_device=1)["lr_scheduler_type"]
+    'cosine'
+
+    Args:
+        compute: C [FLOPs]; like other counts a number or a text such as "1e21" or "10 PF-days".
+        tokens: D, such as "300B".
+        params: N, such as "1.3B".
+        gpus: Their number, or "8xH100". With `days` they make the compute; alone they tell how many days.
+        days: Time to train: 5, "5d", "36h".
+        gpu: An accelerator by name, its dense bf16 peak [FLOP/s], or a `GPU`; H100 unless told.
+        mfu: Share of the peak that training reaches.
+        price_per_gpu_hour: In your currency.
+        model: What `shape_of` takes: a config, a folder, a name. Gives N in every way of counting.
+        seq_len: Tokens of a row.
+        world_size: Data-parallel processes; the number of GPUs unless told, else 1.
+        per_device: Rows per process and micro-batch; chosen unless told.
+        laws: "all", or names.
+        loss_law: The law that allocates; of `fitted` if there is one, else besiroglu2024.
+        fitted: Your own laws (`FittedLaw`); they come before the published ones.
+        surface: A `FittedLaw` with a three-term law, only for the flat region.
+        unique_tokens: Different tokens that there are.
+        max_steps: The most steps; may raise the batch.
+        max_batch: The largest batch [tokens].
+        flops: How FLOPs are counted where the model is known.
+        gamma: The learning rate goes as B^gamma below the batch of its own law, and not at all above.
+        warmup: Steps, or a share below 1; None: 2 % of all, at least 100 and at most 2,000 [ours].
+        optimizer_bytes: Of the optimizer's state per parameter.
+        shard: What is spread over the GPUs; None: the least that fits.
+        recompute: Gradient checkpointing.
+        force: Go on where the laws do not reach, data repeat, or steps are few; every such thing is a warning then.
+
+    Raises:
+        ConfigError: What was given is contradictory or out of reach; the message has the nearest feasible plan.
+    """
+    number, kind = gpus_of(gpus, "gpus") if gpus is not None else (None, None)
+    if kind is not None and gpu is not None and gpu_of(kind) != gpu_of(gpu):
+        raise ConfigError(f"gpus is {gpus!r} and gpu is {gpu!r}; leave one of the two kinds out.")
+    accelerator = gpu_of(gpu or kind or "H100")
+    for name, value in (("seq_len", seq_len), ("world_size", world_size), ("per_device", per_device)):
+        if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
+            raise ConfigError(f"{name} is {value!r}; it must be a whole number, 1 or more.")
+    if not 0 < mfu <= 1:
+        raise ConfigError(f"mfu is {mfu!r}; it must be above 0 and at most 1: the share of the peak that is reached.")
+    shape = None if model is None else shape_of(model)
+    warnings = check_cards(fitted, force)
+    law = loss_law_of(loss_law, fitted)
+    rate = accelerator.peak_flops * mfu * 3600
+    budget = resolve(
+        compute=_compute(compute, number, days, rate),
+        tokens=_count(tokens, "tokens"),
+        params=_count(params, "params"),
+        shape=shape,
+        law=law,
+        convention=flops,
+        seq_len=seq_len,
+    )
+    chosen_laws, are_named = laws_of(laws, fitted), laws != "all"
+    if not force:
+        check_reach(budget, law, chosen_laws, are_named)
+    unique = _count(unique_tokens, "unique_tokens")
+    warnings += check_unique(unique, budget, law, force)
+    if shape is not None and shape.experts:
+        warnings.append("A mixture of experts: the laws are of dense models; N is what is active for a token.")
+    loss, told = _predict_loss(law, budget, unique, force)
+    warnings += told
+
+    batch_rows = rows_of("batch", chosen_laws, budget, loss=loss, loss_name=law.name)
+    try:
+        batch = choose_batch(batch_rows, are_named=are_named, force=force)
+    except ConfigError as error:
+        near = nearest_compute(budget, law, chosen_laws, are_named)
+        raise ConfigError(f"{error} {near}") from error
+    used = [row.value for row in batch_rows if row.law in batch.names and row.value is not None]
+    processes, largest = int(world_size or number or 1), _count(max_batch, "max_batch")
+    laid = _laid_out(budget, shape)
+    placed = place(
+        laid, accelerator, wanted=min(batch.value, largest or math.inf), world_size=processes, seq_len=seq_len,
+        per_device=per_device, shard=shard, optimizer_bytes=optimizer_bytes, recompute=recompute,
+    )  # fmt: skip
+    fit = fit_batch(
+        batch.value,
+        tokens=budget.D,
+        quantum=processes * placed.per_device * seq_len,
+        flops_per_token=budget.flops_per_token,
+        max_batch=largest,
+        max_steps=_count(max_steps, "max_steps"),
+        force=force,
+    )
+    steps = math.ceil(budget.D / fit.batch_tokens)
+    warmup_steps = warmup_of(steps, warmup)
+    critical_rows = rows_of("critical_batch", chosen_laws, budget, loss=loss, loss_name=law.name)
+    critical, overhead, wasteful = _critical(critical_rows, fit.batch_tokens)
+    at = float(fit.batch_tokens)
+    rate_rows = rows_of("learning_rate", chosen_laws, budget, loss=loss, loss_name=law.name, batch=at)
+    chosen_rate = choose_rate(rate_rows, are_named=are_named, force=force)
+    learning_rate, rate_how = _scaled(chosen_rate, rate_rows, batch_rows, batch.value, fit.batch_tokens, gamma)
+    reach = {
+        row.law: row.value
+        for row in rate_rows
+        if row.value is not None and not row.is_ruled_out and (row.is_fitted or row.extrapolation is not None)
+        and (row.extrapolation or 0.0) <= MAX_DECADES
+    }  # fmt: skip
+    caveat = next((one.caveat for one, _ in chosen_laws if chosen_rate and one.name == chosen_rate.names[0]), "")
+    if chosen_rate is None:
+        warnings.append("No law of the learning rate reaches there; tune it, or fit your own law to a small sweep.")
+    elif reach and max(reach.values()) / min(reach.values()) > DISAGREEMENT:
+        low, high = (pick(reach, key=lambda name: reach[name]) for pick in (min, max))
+        warnings.append(
+            f"Laws disagree: {low} says a learning rate of {reach[low]:.3g}, {high} {reach[high]:.3g}; their schedules "
+            "differ, too."
+        )
+    warnings += [*batch.warnings, *(chosen_rate.warnings if chosen_rate else ()), *fit.warnings, *wasteful]
+    warnings += [*placed.warnings, *short_training(steps, warmup_steps)]
+    realised = steps * fit.batch_tokens
+    hours = realised * budget.flops_per_token / rate
+    return Plan(
+        params=budget.N,
+        counts={} if shape is None else _counts(shape),
+        tokens=budget.D,
+        tokens_realised=realised,
+        compute=realised * budget.flops_per_token,
+        flops_per_token=budget.flops_per_token,
+        counted=budget.counted,
+        story=budget.story,
+        batch_tokens=fit.batch_tokens,
+        batch_wanted=batch.value,
+        batch_low=min(used),
+        batch_high=max(used),
+        batch_how=f"{batch.how}: {', '.join(batch.names)}",
+        batch_change=fit.change,
+        flat=_flat(surface, fitted, budget.D),
+        critical_batch=critical,
+        overhead=overhead,
+        learning_rate=learning_rate,
+        learning_rate_how=rate_how,
+        learning_rate_caveat=caveat,
+        learning_rate_low=min(reach.values(), default=None),
+        learning_rate_high=max(reach.values(), default=None),
+        steps=steps,
+        warmup_steps=warmup_steps,
+        seq_len=seq_len,
+        world_size=processes,
+        per_device=placed.per_device,
+        accumulation=fit.accumulation,
+        loss=loss,
+        loss_law=law.name,
+        gpu=accelerator.name,
+        gpus=number,
+        mfu=mfu,
+        gpu_hours=hours,
+        days=None if number is None else hours / number / 24,
+        cost=None if price_per_gpu_hour is None else hours * price_per_gpu_hour,
+        memory=placed.memory,
+        memory_shape="" if laid is None else laid.name,
+        shard=placed.shard,
+        rows=_marked([*batch_rows, *critical_rows, *rate_rows], batch.names, chosen_rate),
+        warnings=tuple(warnings),
+    )
+
+
+def loss_law_of(name: str | None, fitted: Sequence[Any]) -> LossLaw:
+    """Give the law that allocates: the one named, else the user's own, else besiroglu2024.
+
+    Raises:
+        ConfigError: There is no such law, or it is none of the loss.
+    """
+    if name is None:
+        own = [card.law for card in fitted if isinstance(card.law, LossLaw)]
+        own.sort(key=lambda law: isinstance(law, ThreeTermLoss))  # that one was fitted for its batch
+        return own[0] if own else loss_law_of("besiroglu2024", ())
+    mine = {card.law.name: card.law for card in fitted}
+    law = mine[name] if name in mine else get(name)
+    if not isinstance(law, LossLaw):
+        raise ConfigError(f"loss_law is {name!r}, which gives no loss of N and D; besiroglu2024 does.")
+    return law
+
+
+def flat_region(law: ThreeTermLoss, tokens: float, nats: float = FLAT_NATS) -> tuple[float, float]:
+    """Give the smallest and the largest batch whose loss is within `nats` of the best one's for the tokens."""
+    best = float(law.best_batch(tokens))
+    ends = []
+    for sign in (-1.0, 1.0):
+        inside, outside = 0.0, sign
+        while law.excess(tokens, best * math.exp(outside)) <= nats and abs(outside) < 100:
+            inside, outside = outside, 2 * outside
+        for _ in range(60):  # halves until the last digit
+            middle = (inside + outside) / 2
+            is_flat = law.excess(tokens, best * math.exp(middle)) <= nats
+            inside, outside = (middle, outside) if is_flat else (inside, middle)
+        ends.append(best * math.exp(inside))
+    return ends[0], ends[1]
+
+
+def _compute(compute: float | str | None, gpus: int | None, days: float | str | None, per_hour: float) -> float | None:
+    """Give the compute that was given, or that the GPUs make in the days."""
+    given = _count(compute, "compute")
+    if days is None:
+        return given
+    if gpus is None:
+        raise ConfigError("days came without gpus; give their number, too, such as gpus='8xH100'.")
+    made = gpus * 24 * days_of(days, "days") * per_hour
+    if given is not None and abs(given / made - 1) > 0.05:
+        raise ConfigError(
+            f"compute is {flops_of(given)}, and {gpus} GPUs make {flops_of(made)} in {days_of(days, 'days'):g} days; "
+            "leave one of the two out."
+        )
+    return made if given is None else given
+
+
+def _count(value: float | str | None, name: str) -> float | None:
+    return None if value is None else count_of(value, name)
+
+
+def _predict_loss(law: LossLaw, budget: Budget, unique: float | None, force: bool) -> tuple[float | None, list[str]]:
+    n = budget.count(law.n_kind)
+    loss = law.loss(n, budget.D, unique) if isinstance(law, DataLimitedLoss) else law.loss(n, budget.D)
+    distance = law.domain.distance(N=n, D=budget.D)
+    if distance > MAX_DECADES and not force:
+        near = nearest_inside(law.name, {"N": law.domain.N, "D": law.domain.D}, {"N": n, "D": budget.D})
+        return None, [f"No loss is predicted: {law.name} is {distance:.1f} decades away; it covers {near}."]
+    if distance > 1:
+        return float(loss), [f"The loss of {law.name} is extrapolated by {distance:.1f} decades."]
+    return float(loss), []
+
+
+def _laid_out(budget: Budget, shape: ModelShape | None) -> ModelShape | None:
+    """Give the model whose memory is estimated: the user's, or a Llama of that size."""
+    if shape is not None:
+        return replace(shape, name=shape.name or "the model given")
+    try:
+        return replace(suggest_shape(budget.N), name=f"a Llama of about {short(budget.N)} parameters [ours]")
+    except ConfigError:  # smaller than its vocabulary, or larger than all known
+        return None
+
+
+def _critical(rows: list[LawRow], batch: int) -> tuple[float | None, tuple[float, float] | None, list[str]]:
+    """Give the critical batch, the factors of tokens that the batch takes, and a warning if it is twice critical."""
+    known = [row for row in rows if row.value is not None and not row.is_ruled_out and row.extrapolation is not None]
+    near = [row for row in known if (row.extrapolation or 0.0) <= 1.0]
+    if not near:
+        return None, None, []
+    factors = [token_overhead(row, batch) for row in near]
+    middle, warnings = geometric_median(factors), []
+    if middle > WASTEFUL:
+        warnings.append(
+            f"A batch of {short(batch)} tokens is over twice the critical one: it takes about {middle:.1f} times the "
+            f"tokens of a small batch for the same loss ({min(factors):.1f} to {max(factors):.1f} over "
+            f"{len(factors)} laws), by 1 + B/B_crit."
+        )
+    return geometric_median([batch / (factor - 1) for factor in factors]), (min(factors), max(factors)), warnings
+
+
+def _scaled(
+    chosen: Chosen | None, rates: list[LawRow], batches: list[LawRow], wanted: float, batch: int, gamma: float
+) -> tuple[float | None, str]:
+    """Scale a law's learning rate down to a batch below the one that it goes with; above it stays (spec 2.9)."""
+    if chosen is None:
+        return None, "no law"
+    row = next(row for row in rates if row.law == chosen.names[0])
+    if "B" in row.inputs:  # it has the batch in it
+        return chosen.value, chosen.how
+    partner = next((one.value for one in batches if one.law == row.law and one.value is not None), wanted)
+    factor = float(learning_rate_scale(batch, partner, partner, gamma))
+    if factor > 0.98:
+        return chosen.value, chosen.how
+    told = f"{chosen.how}; x {factor:.2f} for a batch below its {short(partner)}, as B^{gamma:g}"
+    return chosen.value * factor, told
+
+
+def _flat(surface: Any, fitted: Sequence[Any], tokens: float) -> tuple[float, float] | None:
+    cards = [*fitted, *([surface] if surface is not None else [])]
+    law = next((card.law for card in cards if isinstance(card.law, ThreeTermLoss)), None)
+    return None if law is None else flat_region(law, tokens)
+
+
+def _counts(shape: ModelShape) -> dict[str, int]:
+    return {name: getattr(shape, name) for name in ("non_embedding", "with_head", "total", "active")}
+
+
+def _marked(rows: list[LawRow], batches: tuple[str, ...], rate: Chosen | None) -> tuple[LawRow, ...]:
+    """Say of every answer whether the plan rests on it, and if not, why."""
+    rates = rate.names if rate else ()
+    marked = []
+    for row in rows:
+        is_used = row.law in {"batch": batches, "learning_rate": rates}.get(row.quantity, ())
+        why = row.why
+        if not is_used and not why:
+            why = "for information" if row.quantity == "critical_batch" else "others are nearer to their range"
+        marked.append(replace(row, used=is_used, why=why))
+    return tuple(marked)

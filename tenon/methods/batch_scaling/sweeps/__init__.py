@@ -1,0 +1,1 @@
+"""Sweeps: grids of small models trained into a table of runs."""
