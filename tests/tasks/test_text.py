@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,10 @@ def test_python_sources_are_the_library_without_tests_and_installed_packages(
 
 
 def test_python_sources_are_there() -> None:
-    documents = read_documents(PYTHON_SOURCES)
-    names = [next(documents).key for _ in range(5)]
-    assert names == sorted(names)
-    keys = {document.key for document in documents}
-    assert "python-sources/json/decoder.py" in keys
-    assert not any("/test/" in key or "site-packages" in key for key in keys)
+    keys = [document.key for document in islice(read_documents(PYTHON_SOURCES), 100)]
+    assert keys == sorted(keys)
+    assert "python-sources/argparse.py" in keys
+    assert len(set(keys)) == 100
 
 
 @pytest.mark.parametrize("suffix", ["", ".xz", ".gz"])

@@ -29,7 +29,7 @@ def check(result: dict[str, Any], points: int) -> None:
 
 
 def test_a_sweep_killed_inside_its_writes_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    check(kills(tmp_path, "--points", "3"), 3)
+    check(kills(tmp_path, "--points", "2"), 2)
     rows = [json.loads(line) for line in (tmp_path / "uninterrupted/runs.jsonl").read_text().splitlines()]
     assert len({row["key"] for row in rows}) == len(rows) > 12  # 3 cells x 2 rates x 2 seeds, and rates were added
 
