@@ -1,4 +1,4 @@
-"""`tenon batch-scaling`: plan, laws, fit, compare, sweep, noise-scale, branch."""
+"""`tenon batch-scaling`: plan, laws, fit, compare, sweep, noise-scale, branch, quadratic."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tenon.core.commandline import settings_help
 from tenon.methods.batch_scaling.cli_fit import compare_command, fit_command
 from tenon.methods.batch_scaling.cli_plan import laws_command, plan_command
 from tenon.methods.batch_scaling.cli_probe import branch_command, noise_scale_command
+from tenon.methods.batch_scaling.cli_quadratic import quadratic_command
 from tenon.methods.batch_scaling.cli_sweep import sweep_command
 from tenon.methods.batch_scaling.config import PRESETS, BatchFitConfig, LossFitConfig, SweepConfig
 
@@ -40,3 +41,4 @@ app.command("compare")(compare_command)
 app.command("sweep", epilog=settings_help(SweepConfig(), _SWEEPS))(sweep_command)
 app.command("noise-scale")(noise_scale_command)
 app.command("branch")(branch_command)
+app.command("quadratic")(quadratic_command)

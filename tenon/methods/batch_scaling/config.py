@@ -35,6 +35,8 @@ class LossFitConfig:
     """Factor on the penalty where the law predicts more than was measured; 1 is symmetric, 10 fits a lower envelope."""
     weights: Literal["equal", "sqrt_compute"] = "equal"
     """Weight of a run in the sum; `sqrt_compute` trusts large runs more."""
+    of_each_cell: Literal["best", "all"] = "best"
+    """Where runs share N and D, as in a sweep of batches and learning rates: fit the best of them, or all."""
     drop_top: int = 0
     """Runs of the highest loss that are left out: an outlier rule must be said, for it moves the exponents."""
     starts: Literal["varpro", "grid"] = "varpro"

@@ -18,6 +18,7 @@ from numpy import ndarray
 from tenon.core.errors import ConfigError, DataError
 from tenon.core.values import nearest
 from tenon.methods.batch_scaling.config import LossFitConfig
+from tenon.methods.batch_scaling.fits.best_runs import best_of_cells
 from tenon.methods.batch_scaling.fits.identification import limits_reached, require_variation, wide_intervals
 from tenon.methods.batch_scaling.fits.law_card import FittedLaw
 from tenon.methods.batch_scaling.fits.loss_forms import FORMS, Form, Points
@@ -67,7 +68,7 @@ def fit_loss_law(
         ConfigError: A change is not a field of the config.
     """
     config = changed(config, changes)
-    table = usable_runs(runs, ("n_params", "tokens", "loss"), group=group, n_kind=n_kind)
+    table = _table(runs, config, group, n_kind)
     return fit_form(FORMS[config.form], table, config, name=name, holdout=config.holdout or None)
 
 
@@ -97,7 +98,7 @@ def extrapolation_report(
         DataError: As for `fit_loss_law`, of the runs that are left.
     """
     config = changed(config, {"bootstrap": 0, **changes})
-    table = usable_runs(runs, ("n_params", "tokens", "loss"), group=group, n_kind=n_kind)
+    table = _table(runs, config, group, n_kind)
     fitted = fit_form(FORMS[config.form], table, config, name="extrapolation", holdout=holdout)
     return {
         **(fitted.holdout or {}),
@@ -105,6 +106,11 @@ def extrapolation_report(
         "params": dict(fitted.params),
         "warnings": list(fitted.warnings),
     }
+
+
+def _table(runs: Any, config: LossFitConfig, group: str | None, n_kind: NKind | None) -> RunTable:
+    table = usable_runs(runs, ("n_params", "tokens", "loss"), group=group, n_kind=n_kind)
+    return best_of_cells(table) if config.of_each_cell == "best" else table
 
 
 def changed(config: LossFitConfig, changes: dict[str, Any]) -> LossFitConfig:

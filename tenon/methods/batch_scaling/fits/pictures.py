@@ -104,7 +104,7 @@ def draw_batch_law(fitted: FittedLaw, cells: Sequence[Cell], laws: Sequence[Any]
     return figure
 
 
-def draw_critical(rows: Sequence[Mapping[str, Any]], s_min: float, e_min: float) -> Figure:
+def draw_critical(rows: Sequence[Mapping[str, Any]], s_min: float, e_min: float, unit: str = "tokens") -> Figure:
     """Draw steps against tokens to one loss, with the hyperbola (S/S_min - 1)(E/E_min - 1) = 1."""
     import matplotlib.pyplot as plt
     import numpy
@@ -117,7 +117,7 @@ def draw_critical(rows: Sequence[Mapping[str, Any]], s_min: float, e_min: float)
         axes.plot([2 * e_min], [2 * s_min], "D", label=f"critical batch {e_min / s_min:,.0f}")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xlabel("tokens to the target loss")
+        axes.set_xlabel(f"{unit} to the target loss")
         axes.set_ylabel("steps to the target loss")
         axes.legend()
     return figure
