@@ -83,7 +83,7 @@ def fit_command(
     from tenon.core.run import Run
     from tenon.methods.batch_scaling.config import PRESETS, BatchFitConfig, LossFitConfig
     from tenon.methods.batch_scaling.fits.law_card import save_card
-    from tenon.methods.batch_scaling.fits.show import told
+    from tenon.methods.batch_scaling.fits.show import constants, told
 
     table = the_runs(
         runs, group=group, group_column=group_column, n_kind=n_kind, seq_len=seq_len, units=units, columns=columns
@@ -116,6 +116,7 @@ def fit_command(
             data_sha256=table.sha256(),
             runs=len(table),
             **_shareable(facts, law),
+            **({} if found is None else {"constants": constants(found)}),
         )
     for note in table.notes:
         say(note)
