@@ -212,6 +212,8 @@ def _shareable(facts: dict[str, Any], law: str) -> dict[str, Any]:
     kept = {name: value for name, value in facts.items() if name not in ("created_by", "data_sha256", "residuals")}
     if law == "batch":  # the best batch of every cell is a result, not data
         kept["cells"] = facts["residuals"]
+        sensitivity = facts["estimator"].get("sensitivity", {})
+        kept["sensitivity"] = [{"estimator": name, **found} for name, found in sensitivity.items()]
     if facts.get("source"):  # without the folders of this machine
         kept["source"] = ", ".join(Path(one).name for one in facts["source"].split(", "))
     if facts.get("holdout"):
