@@ -104,6 +104,12 @@ def compare(args: argparse.Namespace, peer: Peer) -> dict[str, Any]:
     }
 
 
+def plan_seconds(rounds: int) -> list[float]:
+    """Time the whole command, from the shell's view: start, imports, every law, the text."""
+    command = [sys.executable, "-m", "tenon", "batch-scaling", "plan", "--params", "1.3B", "--gpus", "64xH100"]
+    return [timed(lambda: subprocess.run(command, check=True, capture_output=True))[0] for _ in range(rounds)]
+
+
 def make_environment() -> None:
     if not _python().exists():
         subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
@@ -135,6 +141,10 @@ def main() -> None:
         with Peer(_python(), HERE / "peers" / "chinchilla_worker.py", os.environ) as peer:
             environment = peer.ask("start")
             found = compare(args, peer) | {"chinchilla environment": environment}
+        seconds = plan_seconds(1 + args.rounds)[1:]  # the first fills the disk's cache
+        found["plan"] = [
+            {"command": "plan --params 1.3B", "median [s]": float(np.median(seconds)), "max [s]": max(seconds)}
+        ]
     except BackendError as error:
         parser.exit(2, f"{error}\n")
     show(found)
