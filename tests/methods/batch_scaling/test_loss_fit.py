@@ -11,6 +11,8 @@ from scipy.optimize import minimize
 
 from tenon.core.errors import ConfigError, DataError
 from tenon.methods.batch_scaling.config import PRESETS, LossFitConfig
+from tenon.methods.batch_scaling.fits.data_limited import fit_data_limited
+from tenon.methods.batch_scaling.fits.isoflop import fit_isoflop
 from tenon.methods.batch_scaling.fits.loss_fit import extrapolation_report, fit_loss_law
 from tenon.methods.batch_scaling.reference import loss_fit_by_grid, loss_objective
 from tenon.methods.batch_scaling.runs.table import RunTable
@@ -264,16 +266,14 @@ def test_dropped_runs_are_listed():
     rows = runs_of(noise=0.01)
     rows[3]["loss"] = math.nan
     rows[5]["loss"] = -1.0
-    rows[6]["tokens"] = 0.0
     rows[20]["loss"] = 50.0
     fitted = fit_loss_law(rows, QUICK, drop_top=1, **KIND)
     assert {one.id: one.reason for one in fitted.dropped} == {
-        "4": "loss is nan",
-        "6": "loss is -1",
-        "7": "tokens is 0",
+        "4": "no loss, or diverged",
+        "6": "the loss is -1",
         "21": "among the 1 highest losses (drop_top)",
     }
-    assert fitted.runs == 31
+    assert fitted.runs == 32
 
 
 def test_holdout_never_sees_what_it_predicts():
@@ -356,11 +356,44 @@ def test_groups_are_not_mixed():
         fit_loss_law(RunTable.of(runs_of(), n_kind="non_embedding"), QUICK, n_kind="total")
 
 
+FITS = {"loss law": fit_loss_law, "extrapolation": extrapolation_report, "repeats": fit_data_limited,
+        "isoflop": fit_isoflop}  # fmt: skip
+
+
+@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+@pytest.mark.parametrize(
+    ("all_rows", "one_row", "message"),
+    [
+        ({"n_kind": "total"}, {"n_kind": "non_embedding"}, "count parameters in several ways: non_embedding, total"),
+        ({"seq_len": 512}, {"seq_len": 2048}, "rows of several lengths: 512, 2048"),
+        ({"seq_len": 512}, {"batch_tokens": 256}, r"'4', column 'batch_tokens' is 256 tokens, .*sequences"),
+        ({"batch_tokens": 1e5}, {"steps": 10}, "column 'steps' is 10; times the batch"),
+        ({}, {"tokens": 0.0}, r"'4', column 'tokens' is 0 \(1 of 35 rows\)"),
+        ({}, {"n_params": math.nan}, "'4', column 'n_params' is nan"),
+    ],
+    ids=["n_kind", "seq_len", "batch", "steps", "tokens", "n_params"],
+)
+def test_rows_in_memory_pass_the_checks_of_a_reader(fit, all_rows, one_row, message):
+    """Section 9: several counts of N or lengths of rows, units that contradict themselves."""
+    rows = [{**row, **all_rows} for row in runs_of()]
+    rows[3] |= one_row
+    with pytest.raises(DataError, match=message):
+        fit(rows)
+
+
+def test_mixed_counts_are_refused_whatever_the_caller_says():
+    rows = [{**row, "n_kind": ("total", "with_head")[place % 2]} for place, row in enumerate(runs_of())]
+    with pytest.raises(DataError, match="several ways"):
+        fit_loss_law(rows, QUICK, n_kind="total")
+    grouped = [{**row, "group": row["n_kind"]} for row in rows]
+    assert fit_loss_law(grouped, QUICK, group="total").law.n_kind == "total"
+
+
 def test_mostly_broken_runs_are_refused():
     rows = runs_of()
     for row in rows[:20]:
         row["loss"] = math.inf
-    with pytest.raises(DataError, match="20 of 35 runs cannot be used"):
+    with pytest.raises(DataError, match="20 of 35 runs have no usable loss"):
         fit_loss_law(rows, QUICK)
 
 

@@ -60,7 +60,7 @@ def fit_data_limited(
         DataError: As for `fit_loss_law`, or too few runs repeat their data.
     """
     config = changed(config, {**changes, "starts": "varpro"})
-    table = usable_runs(runs, ("n_params", "tokens", "loss"), group=group, n_kind=n_kind)
+    table = usable_runs(runs, group=group, n_kind=n_kind)
     tokens = table["tokens"]
     unique = numpy.where(numpy.isfinite(table["unique_tokens"]), table["unique_tokens"], tokens)
     if (unique <= 0).any():

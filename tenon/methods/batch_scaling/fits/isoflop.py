@@ -104,7 +104,7 @@ def fit_isoflop(
         raise ConfigError(f"window_decades is {window_decades!r}; it must be above 0.")
     if replicates < 20:
         raise ConfigError(f"replicates is {replicates!r}; it must be 20 or more.")
-    table = usable_runs(runs, ("n_params", "tokens", "loss"), group=group)
+    table = usable_runs(runs, group=group)
     found: list[IsoFlopGroup] = []
     noisy: list[ndarray] = []
     dropped = list(table.dropped)

@@ -33,6 +33,7 @@ from tenon.methods.batch_scaling.fits.uncertainty import (
 )
 from tenon.methods.batch_scaling.fits.varpro import varpro_starts
 from tenon.methods.batch_scaling.laws.law import Domain, NKind
+from tenon.methods.batch_scaling.runs.checks import checked, comparable, usable
 from tenon.methods.batch_scaling.runs.table import RunTable
 
 __all__ = ["extrapolation_report", "fit_form", "fit_loss_law", "usable_runs"]
@@ -109,7 +110,7 @@ def extrapolation_report(
 
 
 def _table(runs: Any, config: LossFitConfig, group: str | None, n_kind: NKind | None) -> RunTable:
-    table = usable_runs(runs, ("n_params", "tokens", "loss"), group=group, n_kind=n_kind)
+    table = usable_runs(runs, group=group, n_kind=n_kind)
     return best_of_cells(table) if config.of_each_cell == "best" else table
 
 
@@ -126,13 +127,15 @@ def changed(config: LossFitConfig, changes: dict[str, Any]) -> LossFitConfig:
     return replace(config, **changes)
 
 
-def usable_runs(
-    runs: Any, columns: tuple[str, ...], *, group: str | None = None, n_kind: NKind | None = None
-) -> RunTable:
-    """Give the runs of one group that have positive values in these columns; the others are listed as dropped.
+def usable_runs(runs: Any, *, group: str | None = None, n_kind: NKind | None = None) -> RunTable:
+    """Give the runs of one group that have a usable loss; the others are listed as dropped.
+
+    Rows and tables that did not come through `read_runs` pass the same checks here.
 
     Raises:
-        DataError: Runs of several groups and none was chosen, no runs of that group, or more than half are unusable.
+        DataError: Runs of several groups and none was chosen, no runs of that group, more than half have no usable
+            loss, a size or a length that is no number above 0, several counts of parameters or lengths of rows, or
+            units that contradict themselves.
     """
     table = RunTable.of(runs)
     groups = sorted(set(table.groups))
@@ -150,17 +153,13 @@ def usable_runs(
         if table.n_kind not in (None, n_kind):
             raise DataError(f"The table counts N as {table.n_kind}, and n_kind={n_kind!r} came; a law has one.")
         table = replace(table, n_kind=n_kind)
-    count = len(table)
-    for column in columns:
-        values = table[column]
-        told = [f"{column} is {value:.6g}" for value in values]
-        table = table.keep(numpy.isfinite(values) & (values > 0), told.__getitem__)
-    if len(table) * 2 < count:
-        raise DataError(
-            f"{count - len(table)} of {count} runs cannot be used ({_first(table)}). A law of the rest would be one of "
-            "the lucky ones: look into the runs first."
-        )
-    return table
+    table = usable(table)
+    for column in ("n_params", "tokens"):
+        bad = numpy.flatnonzero(~(numpy.isfinite(table[column]) & (table[column] > 0)))
+        if len(bad):
+            told = f"{table.where(int(bad[0]), column)} is {table[column][bad[0]]:g}"
+            raise DataError(f"{told} ({len(bad)} of {len(table)} rows); it must be finite and above 0.")
+    return checked(comparable(table))
 
 
 def fit_form(
@@ -311,8 +310,3 @@ def _residual_rows(table: RunTable, predicted: ndarray) -> tuple[dict[str, Any],
         }
         for i, one in enumerate(table.ids)
     )
-
-
-def _first(table: RunTable) -> str:
-    told = "; ".join(f"run {one.id}: {one.reason}" for one in table.dropped[-3:])
-    return f"{told}{', ...' if len(table.dropped) > 3 else ''}"
