@@ -12,6 +12,8 @@ from tenon.core.errors import DataError
 from tenon.methods.batch_scaling.config import BatchFitConfig
 from tenon.methods.batch_scaling.fits.cells import find_cells, fit_parabola
 from tenon.methods.batch_scaling.reference import cell_optimum
+from tenon.methods.batch_scaling.runs.readers import read_runs
+from tenon.methods.batch_scaling.runs.table import RunTable
 from tests.methods.batch_scaling.sweep_table import STEPLAW, cell_rows, needs_steplaw
 
 BEST = {"best_batch": 1e5, "best_lr": 2e-3}
@@ -169,6 +171,68 @@ def test_diverged_runs() -> None:
         row["loss"] = math.nan
     with pytest.raises(DataError, match="50 of 77"):
         find_cells(rows)
+
+
+def with_diverged(rows: list[dict[str, Any]], *, above: float, seed: int | None = None) -> list[dict[str, Any]]:
+    """Give the rows with no loss at learning rates above one; with `seed`, for this seed alone."""
+    gone = [row["lr"] > above and seed in (None, row["seed"]) for row in rows]
+    return [row | {"loss": math.nan} if lost else row for row, lost in zip(rows, gone, strict=True)]
+
+
+@pytest.mark.parametrize("is_table", [False, True])
+def test_diverged_rate_brackets_and_shapes_no_parabola(is_table: bool) -> None:
+    """Every rate above the best diverged: the best one is no edge, but only as fine as the rates were tried."""
+    rows = with_diverged(cell_rows(1e8, 1e9, **BEST, gamma=0.0), above=2e-3)
+    (cell,) = find_cells(RunTable.of(rows) if is_table else rows)
+    assert cell.status == "ok"
+    assert cell.batch == pytest.approx(1e5, rel=1e-9)
+    for one in cell.batches:
+        assert not one.is_edge
+        assert one.lr == pytest.approx(1.8e-3)
+        assert (len(one.runs), len(one.diverged)) == (6, 5)
+    # With these runs merely not there, the rate may be anything above.
+    (forgotten,) = find_cells([row for row in rows if math.isfinite(row["loss"])])
+    assert forgotten.status == "lr_edge"
+
+
+def test_survivors_of_a_rate_do_not_win() -> None:
+    """Of two seeds at the best rates one diverged: the other's loss is luck, and the rate counts as diverged."""
+    rows = with_diverged(cell_rows(1e8, 1e9, **BEST, gamma=0.0, seeds=2), above=1e-3, seed=1)
+    (cell,) = find_cells(rows)
+    assert [one.lr for one in cell.batches] == pytest.approx([0.9e-3] * 7)
+    assert cell.best_run[1] == pytest.approx(0.9e-3)
+    assert cell.loss > 2.005
+
+
+def test_batch_of_which_every_run_diverged_cannot_bracket() -> None:
+    rows = cell_rows(1e8, 1e9, **BEST)
+    neighbour = sorted({row["batch_tokens"] for row in rows})[4]
+    gone = [row | {"loss": math.nan} if row["batch_tokens"] == neighbour else row for row in rows]
+    (cell,) = find_cells(gone)
+    assert cell.status == "lr_edge"
+    assert "every learning rate diverged" in cell.reason
+    assert neighbour not in [one.batch for one in cell.batches]
+    # Nothing is left of a cell whose every rate has a seed that diverged; the other cell stands.
+    lost = with_diverged(cell_rows(2e8, 1e9, **BEST, seeds=2), above=0.0, seed=1)
+    assert [cell.N for cell in find_cells(rows + rows + lost)] == [1e8]
+
+
+def test_diverged_runs_are_of_their_group() -> None:
+    """Where a user takes one data set of several, its neighbours' divergence is nobody's."""
+    own = [row | {"group": "own"} for row in cell_rows(1e8, 1e9, **BEST)]
+    other = [row | {"group": "other"} for row in with_diverged(cell_rows(1e8, 1e9, **BEST), above=1e-3)]
+    table = read_runs(own + other, group="group")
+    assert len(table.diverged) == 7 * 6
+    mine = table.take([place for place, one in enumerate(table.groups) if one == "own"])
+    assert find_cells(mine) == find_cells(own)
+
+
+@pytest.mark.parametrize("change", [{"seq_len": 4096}, {"seq_len": 2, "steps": 7}])
+def test_units_of_a_table_in_memory_are_checked(change: dict[str, Any]) -> None:
+    """Section 9: a batch of less than a row, and steps that contradict the tokens, also in a RunTable."""
+    rows = [row | change for row in cell_rows(1e8, 1e9, best_batch=8e3, best_lr=2e-3)]
+    with pytest.raises(DataError, match=r"sequences|steps"):
+        find_cells(RunTable.of(rows))
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,20 @@ A learning rate counts as the best one only between two that were tried and are 
 an upper bound, and a better one may lie beyond. The batch with the least loss must likewise stand between two batches
 whose own learning rates are tuned: then the best batch is bracketed. Where it is not, a cell gives no number, but says
 what to try.
+
+A learning rate with which a run diverged, if only with one seed, is worse than any other: the best one may stand beside
+it, but no parabola goes through it, and the seeds that survived do not speak for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tenon.core.errors import DataError
 from tenon.methods.batch_scaling.config import BatchFitConfig
-from tenon.methods.batch_scaling.runs.checks import comparable, usable
+from tenon.methods.batch_scaling.runs.checks import comparable
 from tenon.methods.batch_scaling.runs.readers import read_runs
 from tenon.methods.batch_scaling.runs.table import RunTable
 
@@ -45,8 +48,8 @@ class BatchOptimum:
     batch: float
     """Tokens per step."""
     lr: float
-    """Best learning rate: vertex of the parabola in ln(lr) through the least loss and its neighbours; at an edge the
-    one of the least loss."""
+    """Best learning rate: vertex of the parabola in ln(lr) through the least loss and its neighbours; at an edge, or
+    where a neighbour diverged, the one of the least loss."""
     loss: float
     """At `lr` [nats per token]; at an edge an upper bound of what tuning would give."""
     is_edge: bool = False
@@ -56,7 +59,9 @@ class BatchOptimum:
     advice: str = ""
     """At an edge: what to try."""
     runs: tuple[tuple[float, float], ...] = ()
-    """Learning rate and loss (mean over seeds) of every run, by learning rate."""
+    """Learning rate and loss (mean over seeds) of every run, by learning rate; without those that diverged."""
+    diverged: tuple[float, ...] = ()
+    """Learning rates with which a run diverged."""
 
     @property
     def least(self) -> tuple[float, float]:
@@ -137,30 +142,33 @@ def find_cells(runs: Any, config: BatchFitConfig | None = None, *, keep_edges: b
     import numpy
 
     config = config or BatchFitConfig()
-    table = clean_runs(runs)
+    table = _with_diverged(clean_runs(runs))
     cells = []
     for size in numpy.unique(table["n_params"]):
-        of_size = table.take(numpy.flatnonzero(table["n_params"] == size))
+        of_size = _take(table, numpy.flatnonzero(table["n_params"] == size))
         for places in _together(of_size["tokens"], SAME_TOKENS):
-            of_cell = of_size.take(places)
-            cells.append(_cell(float(size), float(numpy.median(of_cell["tokens"])), of_cell, config.points, keep_edges))
-    return cells
+            of_cell = _take(of_size, places)
+            tokens = float(numpy.median(of_cell["tokens"]))
+            cells.append(_cell(float(size), tokens, of_cell, config.points, keep_edges))
+    return [cell for cell in cells if cell is not None]
 
 
 def clean_runs(runs: Any) -> RunTable:
     """Give the runs that a fit of batches can use; those without a finite, positive loss are listed as dropped.
 
+    Runs in memory and a RunTable are checked as a file is.
+
     Raises:
         DataError: As `find_cells`.
     """
-    table = comparable(runs) if isinstance(runs, RunTable) else read_runs(runs)
+    table = comparable(read_runs(runs))
     for name in ("n_params", "tokens", "batch_tokens", "lr"):
         if bad := [one for one, value in zip(table.ids, table[name], strict=True) if not (0 < value < float("inf"))]:
             raise DataError(
                 f"{len(bad)} of {len(table)} runs have no positive {name} (first: {bad[0]}); a fit of batches needs "
                 "n_params, tokens, batch_tokens, lr and loss of every run."
             )
-    return usable(table)
+    return table
 
 
 def fit_parabola(x: Sequence[float] | ndarray, y: Sequence[float] | ndarray) -> Vertex | None:
@@ -184,19 +192,36 @@ def fit_parabola(x: Sequence[float] | ndarray, y: Sequence[float] | ndarray) -> 
     return Vertex(float(middle + place), float(level + tilt * place + bend * place**2), se)
 
 
-def _cell(size: float, tokens: float, table: RunTable, points: int, keep_edges: bool) -> Cell:
+def _with_diverged(table: RunTable) -> dict[str, ndarray]:
+    """Give the columns that matter, with a row of infinite loss for every run that diverged."""
+    import numpy
+
+    gone = [one for one in table.diverged if one.group in table.groups]
+    names = ("n_params", "tokens", "batch_tokens", "lr")
+    columns = {name: numpy.append(table[name], [getattr(one, name) for one in gone]) for name in names}
+    return columns | {"loss": numpy.append(table["loss"], [numpy.inf] * len(gone))}
+
+
+def _take(table: Mapping[str, ndarray], places: ndarray) -> dict[str, ndarray]:
+    return {name: column[places] for name, column in table.items()}
+
+
+def _cell(size: float, tokens: float, table: Mapping[str, ndarray], points: int, keep_edges: bool) -> Cell | None:
     import numpy
 
     reached = (float(table["lr"].min()), float(table["lr"].max()))
-    batches = tuple(
-        _batch_optimum(float(batch), table.take(numpy.flatnonzero(table["batch_tokens"] == batch)), reached)
+    tried = [
+        _batch_optimum(float(batch), _take(table, numpy.flatnonzero(table["batch_tokens"] == batch)), reached)
         for batch in numpy.unique(table["batch_tokens"])
-    )
+    ]
+    batches = tuple(one for one in tried if one.runs)
+    if not batches:
+        return None
     nothing = {"batch": float("nan"), "lr": float("nan"), "loss": float("nan"), "se": float("nan")}
-    turn = int(numpy.argmin([one.loss for one in batches]))
-    status, reason = _judge(batches, turn, keep_edges)
+    status, reason = _judge(batches if keep_edges else tried, keep_edges)
     if status != "ok":
         return Cell(N=size, D=tokens, batches=batches, **nothing, status=status, reason=reason)
+    turn = int(numpy.argmin([one.loss for one in batches]))
     usable = [i for i, one in enumerate(batches) if keep_edges or not one.is_edge or i == turn]
     place = usable.index(turn)
     window = [batches[i] for i in usable[max(0, place - points // 2) : place + points // 2 + 1]]
@@ -218,8 +243,9 @@ def _cell(size: float, tokens: float, table: RunTable, points: int, keep_edges: 
     )  # fmt: skip
 
 
-def _judge(batches: Sequence[BatchOptimum], turn: int, keep_edges: bool) -> tuple[str, str]:
+def _judge(batches: Sequence[BatchOptimum], keep_edges: bool) -> tuple[str, str]:
     """Say whether the best batch is bracketed, and if not, what to try."""
+    turn = min(range(len(batches)), key=lambda i: batches[i].loss)
     if len(batches) < 3:
         return "too_few", f"{len(batches)} batches were tried: try 3 or more"
     if turn in (0, len(batches) - 1):
@@ -240,32 +266,37 @@ def _judge(batches: Sequence[BatchOptimum], turn: int, keep_edges: bool) -> tupl
     return "ok", ""
 
 
-def _batch_optimum(batch: float, table: RunTable, reached: tuple[float, float]) -> BatchOptimum:
+def _batch_optimum(batch: float, table: Mapping[str, ndarray], reached: tuple[float, float]) -> BatchOptimum:
     import numpy
 
-    runs = tuple(
+    tried = [
         (float(numpy.exp(numpy.log(table["lr"][places]).mean())), float(table["loss"][places].mean()))
         for places in _together(table["lr"], SAME_RATE)
-    )
-    rates, losses = numpy.array(runs).T
+    ]
+    rates, losses = numpy.array(tried).T
+    runs = tuple(one for one in tried if one[1] < numpy.inf)
+    diverged = tuple(rate for rate, loss in tried if loss == numpy.inf)
     best = int(losses.argmin())
-    if 0 < best < len(runs) - 1:
-        vertex = fit_parabola(numpy.log(rates[best - 1 : best + 2]), losses[best - 1 : best + 2])
+    if 0 < best < len(tried) - 1:
+        near = slice(best - 1, best + 2)
+        vertex = fit_parabola(numpy.log(rates[near]), losses[near]) if numpy.isfinite(losses[near]).all() else None
         # Flat to the last digit: three equal losses have no vertex, and the middle is as good as any.
         x, y = (vertex.x, vertex.y) if vertex else (numpy.log(rates[best]), losses[best])
-        return BatchOptimum(batch=batch, lr=float(numpy.exp(x)), loss=float(y), runs=runs)
+        return BatchOptimum(batch=batch, lr=float(numpy.exp(x)), loss=float(y), runs=runs, diverged=diverged)
     end, side = ("smallest", "below") if best == 0 else ("largest", "above")
     beyond = reached[0] * SAME_RATE < rates[best] if best == 0 else reached[1] > rates[best] * SAME_RATE
     advice = f"at batch {batch:.0f} the best learning rate is the {end} tried ({rates[best]:.4g}): "
     advice += f"train the missing runs {side} it" if beyond else f"extend the learning rates {side} it"
-    if len(runs) == 1:
+    if not runs:
+        beyond, advice = False, f"at batch {batch:.0f} every learning rate diverged: extend them below {rates[0]:.4g}"
+    elif len(tried) == 1:
         beyond, advice = (
             False,
             f"at batch {batch:.0f} only one learning rate was tried ({rates[0]:.4g}): extend to 3 or more",
         )
     return BatchOptimum(
         batch=batch, lr=float(rates[best]), loss=float(losses[best]), is_edge=True, is_gap=bool(beyond), advice=advice,
-        runs=runs,
+        runs=runs, diverged=diverged,
     )  # fmt: skip
 
 

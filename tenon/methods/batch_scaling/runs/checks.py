@@ -9,7 +9,7 @@ import numpy
 from numpy import ndarray
 
 from tenon.core.errors import DataError
-from tenon.methods.batch_scaling.runs.table import RunTable
+from tenon.methods.batch_scaling.runs.table import Diverged, RunTable
 
 __all__ = ["checked", "comparable", "usable"]
 
@@ -21,6 +21,9 @@ PF_DAY = 8.64e19
 
 def usable(table: RunTable) -> RunTable:
     """Drop runs whose loss is no number above 0, and list them; a diverged run is no measurement of a law.
+
+    Where in a sweep runs diverged stays known: in `diverged` are those without a finite loss (not those of a loss of 0
+    or less, which is a mistake of the table).
 
     Raises:
         DataError: More than half of the runs are such.
@@ -35,7 +38,12 @@ def usable(table: RunTable) -> RunTable:
             f"{bad} of {len(table)} runs have no usable loss (diverged, negative or empty): {listed}. "
             "A law of the rest would be one of the runs that survived; is the right column read as the loss?"
         )
-    return table if not bad else table.keep(good, lambda row: _why(float(loss[row])))
+    if not bad:
+        return table
+    places = numpy.stack([table[name] for name in Diverged._fields[1:]], axis=1)
+    lost = (numpy.isnan(loss) | (loss == numpy.inf)) & (numpy.isfinite(places) & (places > 0)).all(axis=1)
+    gone = (Diverged(table.groups[row], *map(float, places[row])) for row in numpy.flatnonzero(lost))
+    return replace(table.keep(good, lambda row: _why(float(loss[row]))), diverged=(*table.diverged, *gone))
 
 
 def _why(loss: float) -> str:

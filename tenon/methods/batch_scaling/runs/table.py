@@ -26,7 +26,7 @@ from tenon.core.files import json_bytes, write_atomic
 if TYPE_CHECKING:
     from numpy import ndarray
 
-__all__ = ["COLUMNS", "Dropped", "RunTable", "join", "to_rows", "write_runs"]
+__all__ = ["COLUMNS", "Diverged", "Dropped", "RunTable", "join", "to_rows", "write_runs"]
 
 COLUMNS = (
     "n_params", "tokens", "batch_tokens", "lr", "loss", "seq_len", "steps", "flops", "unique_tokens", "seed",
@@ -40,6 +40,16 @@ class Dropped(NamedTuple):
     """The row's id: its line in the file, or what its id column says."""
     reason: str
     """Why."""
+
+
+class Diverged(NamedTuple):
+    """Where a run of a sweep ended without a finite loss: no measurement, and yet it says that its rate is too high."""
+
+    group: str
+    n_params: float
+    tokens: float
+    batch_tokens: float
+    lr: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +66,8 @@ class RunTable:
     """Which parameters `n_params` counts: `non_embedding`, `with_head` or `total`; None: not said."""
     dropped: tuple[Dropped, ...] = ()
     """What was left out so far."""
+    diverged: tuple[Diverged, ...] = ()
+    """Of these, the runs of a sweep that have no finite loss."""
     notes: tuple[str, ...] = ()
     """What a user should know of the reading: assumed units, suspicious values."""
     source: str = ""
@@ -151,6 +163,8 @@ class RunTable:
         for name in COLUMNS:
             digest.update(name.encode() + self.columns[name].astype("<f8").tobytes())
         digest.update("\0".join((str(self.n_kind), *self.groups)).encode())
+        if self.diverged:
+            digest.update(repr(self.diverged).encode())
         return digest.hexdigest()
 
 
@@ -176,6 +190,7 @@ def join(tables: Sequence[RunTable]) -> RunTable:
         groups=tuple(group for one in tables for group in one.groups),
         n_kind=n_kind,
         dropped=tuple(gone for one in tables for gone in one.dropped),
+        diverged=tuple(gone for one in tables for gone in one.diverged),
         notes=tuple(dict.fromkeys(note for one in tables for note in one.notes)),
         source=", ".join(dict.fromkeys(one.source for one in tables if one.source)),
         kinds=kinds,
