@@ -14,6 +14,8 @@ from tenon.core.errors import ConfigError
 from tenon.core.files import write_atomic
 from tenon.core.progress import Advance, progress
 from tenon.methods.batch_scaling.config import SweepConfig, SweepModel
+from tenon.methods.batch_scaling.fits.cells import find_cells
+from tenon.methods.batch_scaling.fits.pictures import draw_cells
 from tenon.methods.batch_scaling.sweeps.cost import estimate_sweep
 from tenon.methods.batch_scaling.sweeps.data import SweepData
 from tenon.methods.batch_scaling.sweeps.grid import (
@@ -76,6 +78,11 @@ def run_sweep(run: Run, config: SweepConfig, data: SweepData) -> dict[str, Any]:
     table = best_cells(rows, config)
     write_atomic(run.path / f"{ROWS}.csv", _csv(rows))
     run.table("cells", table, "The batch and learning rate of least held-out loss; an edge is a bound and no optimum.")
+    if len(config.batch_tokens) > 1 and 2 * len(diverged) <= len(rows):
+        caption = (
+            "Loss against batch, learning rate tuned for each; a best batch at an end wants more batches."
+        )
+        run.figure("cells", draw_cells(find_cells(rows)), caption, "A line per model and tokens.")
     if diverged:
         run.note(f"{len(diverged)} of {len(rows)} trainings diverged: {', '.join(diverged)}.")
     run.measured("sweep", seconds=time.monotonic() - started)
