@@ -32,6 +32,8 @@ class Fit:
     accumulation: int
     change: float
     """From what was wanted [share]; 0.02 is 2 % more."""
+    limit: str
+    """`max_steps` or `max_batch`, whichever decided it; "": neither."""
     warnings: tuple[str, ...]
 
 
@@ -60,10 +62,10 @@ def fit_batch(
     Raises:
         ConfigError: The limits contradict each other, or the batch leaves too few steps; the nearest plan is told.
     """
-    warnings = []
+    warnings, limit = [], ""
     count = max(1, round(wanted / quantum))
     if max_steps is not None and count * quantum * max_steps < tokens:
-        count = math.ceil(tokens / (max_steps * quantum))
+        count, limit = math.ceil(tokens / (max_steps * quantum)), "max_steps"
         warnings.append(
             f"max_steps of {integer(max_steps)} asks for a batch of {short(count * quantum)} tokens, "
             f"{count * quantum / wanted:.3g} times what the laws say."
@@ -82,7 +84,7 @@ def fit_batch(
                 f"steps, or a batch of {short(tokens / max_steps)}."
             )
         warnings.append(f"max_batch keeps the batch to {most * quantum / wanted:.3g} times what the laws say.")
-        count = most
+        count, limit = most, "max_batch"
     batch = count * quantum
     change = batch / wanted - 1
     if not warnings and abs(change) > 0.1:
@@ -91,7 +93,7 @@ def fit_batch(
             f"{change:+.0%}; fewer rows per GPU or fewer GPUs come nearer."
         )
     _check_steps(batch, tokens, quantum, flops_per_token, force, warnings)
-    return Fit(batch, count, change, tuple(warnings))
+    return Fit(batch, count, change, limit, tuple(warnings))
 
 
 def _check_steps(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tenon.core.errors import ConfigError
@@ -11,10 +12,10 @@ from tenon.methods.batch_scaling.laws import Law
 from tenon.methods.batch_scaling.laws.loss import DataLimitedLoss, LossLaw
 from tenon.methods.batch_scaling.plans.allocation import MAX_DECADES, Budget
 from tenon.methods.batch_scaling.plans.batch import MIN_STEPS
-from tenon.methods.batch_scaling.plans.law_rows import choose_batch, rows_of
+from tenon.methods.batch_scaling.plans.law_rows import choose_batch, choose_rate, rows_of
 from tenon.methods.batch_scaling.plans.units import short
 
-__all__ = ["check_cards", "check_reach", "check_unique", "nearest_compute", "short_training"]
+__all__ = ["check_cards", "check_reach", "check_unique", "nearest_compute", "nearest_told", "short_training"]
 
 SHORT = 2000
 """Steps below which a plan warns."""
@@ -64,16 +65,19 @@ def check_reach(budget: Budget, law: LossLaw, chosen: Sequence[tuple[Law, bool]]
 
 
 def nearest_compute(budget: Budget, law: LossLaw, chosen: Sequence[tuple[Law, bool]], are_named: bool) -> str:
-    """Say which compute, shared by the loss law, is the nearest at which the laws give a batch."""
+    """Say which compute, shared by the loss law, is the nearest at which the laws give batch and learning rate."""
 
     def reaches(log_c: float) -> bool:
         best = law.optimal(10**log_c)
         if law.domain.distance(N=best.N, D=best.D, C=10**log_c) > MAX_DECADES:
             return False
         at = Budget(N=best.N, D=best.D, C=10**log_c, flops_per_token=6 * best.N, counted="", story="")
-        rows = rows_of("batch", chosen, at, loss=float(best.loss), loss_name=law.name)
+        loss = float(best.loss)
+        rows = rows_of("batch", chosen, at, loss=loss, loss_name=law.name)
         try:
             batch = choose_batch(rows, are_named=are_named, force=False).value
+            rates = rows_of("learning_rate", chosen, at, loss=loss, loss_name=law.name, batch=batch)
+            choose_rate(rates, are_named=are_named, force=False)
         except ConfigError:
             return False
         return bool(MIN_STEPS * batch <= best.D)
@@ -89,6 +93,15 @@ def nearest_compute(budget: Budget, law: LossLaw, chosen: Sequence[tuple[Law, bo
     digits = 10 ** (math.floor(inside) - 2)  # three digits, rounded towards where it is feasible
     near = digits * (math.floor if inside < wanted else math.ceil)(10**inside / digits)
     return "" if reaches(wanted) else f"Nearest feasible: compute={near:.3g}, shared by {law.name}."
+
+
+@contextmanager
+def nearest_told(budget: Budget, law: LossLaw, chosen: Sequence[tuple[Law, bool]], are_named: bool) -> Iterator[None]:
+    """Say beside a refusal of the laws which compute is the nearest that they reach."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{error} {nearest_compute(budget, law, chosen, are_named)}".rstrip()) from error
 
 
 def short_training(steps: int, warmup_steps: int) -> list[str]:

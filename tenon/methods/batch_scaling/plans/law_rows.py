@@ -18,14 +18,20 @@ __all__ = [
     "LawRow",
     "choose_batch",
     "choose_rate",
+    "ends_of",
     "geometric_median",
     "laws_of",
+    "marked",
     "rows_of",
     "token_overhead",
 ]
 
 ONLY_AT_RATIO = {"porian2024": 20.0, "zhang2024.optimal": 20.0}
 """Laws of N alone that were measured at one D/N; a factor 2 beside it they are not used."""
+
+USUAL_RATIO = 20.0
+"""D/N about which trainings are planned. A law of D whose range of D was not published is used only where the plan's
+own D/N is within `MAX_DECADES` of it [ours]: runs of ordinary model sizes had about so many tokens."""
 
 CRITICAL_OVERHEAD = {"zhang2024": 0.2}
 """Share of tokens more that a law's critical batch costs: Zhang et al. 2024 say 20 %; the others mean twice as many."""
@@ -34,7 +40,11 @@ DISAGREEMENT = 4.0
 """Largest over smallest batch of the laws in use, from which on a plan says so."""
 
 
-_REACHES = ((0.5, "within a factor 3 of their range"), (1.0, "up to a decade outside"), (MAX_DECADES, "up to two"))
+_REACHES = (
+    (0.5, "within a factor 3 of their known range"),
+    (1.0, "up to a decade outside"),
+    (MAX_DECADES, "up to two"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +58,9 @@ class LawRow:
     value: float | None
     """In the quantity's unit; None: it gives none here."""
     extrapolation: float | None = None
-    """Largest distance from the law's range [decades]; None: its range is not known."""
+    """Largest distance from the law's known ranges [decades]; None: none is known."""
+    unknown: tuple[str, ...] = ()
+    """Inputs of the law whose range is not known: in these it may be extrapolated by more than that."""
     used: bool = False
     """Whether the plan rests on it."""
     why: str = ""
@@ -59,6 +71,8 @@ class LawRow:
     """Whether it must not be used here, unless it was named."""
     inputs: tuple[str, ...] = ()
     """What it needs."""
+    caveat: str = ""
+    """What must be known of it: schedule, optimizer, data."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +80,15 @@ class Chosen:
     """What the laws come to."""
 
     value: float
-    names: tuple[str, ...]
+    rows: tuple[LawRow, ...]
+    """The answers it rests on; rows and no names, for two laws may have the same one."""
     how: str
     warnings: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The laws it rests on."""
+        return tuple(row.law for row in self.rows)
 
 
 def laws_of(names: str | Sequence[str], fitted: Sequence[Any]) -> list[tuple[Law, bool]]:
@@ -119,7 +139,7 @@ def _ask(
     batch: float | None,
 ) -> LawRow:
     needs = law.inputs(quantity)
-    row = LawRow(law=law.name, quantity=quantity, value=None, is_fitted=is_fitted, inputs=needs)
+    row = LawRow(law=law.name, quantity=quantity, value=None, is_fitted=is_fitted, inputs=needs, caveat=law.caveat)
     if not law.is_known(quantity):
         return replace(row, why="coefficient not known: only scale(...) of a tuned run of yours")
     point, notes = _point(law, needs, budget, loss, loss_name, batch)
@@ -128,9 +148,12 @@ def _ask(
     except (ConfigError, DataError) as error:
         return replace(row, why=str(error))
     known = [name for name in ("N", "D", "C", "B", "L") if getattr(law.domain, name) is not None and name in point]
-    row = replace(row, value=float(value), extrapolation=float(distance) if known else None)
+    unknown = tuple(name for name in needs if name not in known)
+    row = replace(row, value=float(value), extrapolation=float(distance) if known else None, unknown=unknown)
     if not known and not is_fitted:
         notes.append("the range of its runs is not known")
+    elif unknown:
+        notes.append(f"range of {', '.join(unknown)} not known")
     beside = law.recommended.distance(**{name: one for name, one in point.items() if name != "L"})
     ratio = ONLY_AT_RATIO.get(law.name)
     off = ratio is not None and abs(math.log(budget.D / budget.N / ratio)) > math.log(2)
@@ -138,6 +161,9 @@ def _ask(
         notes.append(f"not recommended here: {law.caveat.split('. ')[-1].rstrip('.')}")
     if off:
         notes.append(f"only at D/N of about {ratio:g}, not {budget.D / budget.N:.3g}")
+    if "D" in unknown and not is_fitted and abs(math.log10(budget.D / budget.N / USUAL_RATIO)) > MAX_DECADES:
+        notes.append(f"and D/N = {budget.D / budget.N:.3g} is over two decades from {USUAL_RATIO:g}")
+        off = True
     alone = [name for name in known if len(set(getattr(law.domain, name))) == 1]  # measured at one value only
     if alone and distance > math.log10(2):
         notes.append(f"only at {alone[0]} = {short(getattr(law.domain, alone[0])[0])}")
@@ -222,20 +248,26 @@ def choose_batch(rows: Sequence[LawRow], *, are_named: bool, force: bool) -> Cho
 
 
 def _chosen(rows: Sequence[LawRow], how: str, farthest: float) -> Chosen:
-    values = {row.law: row.value for row in rows if row.value is not None}
     warnings = []
     if farthest > 1:
         far = max(rows, key=lambda row: row.extrapolation or 0.0)
         warnings.append(
             f"The batch of {far.law} is extrapolated by {farthest:.1f} decades (a factor {10**farthest:.3g})."
         )
-    low, high = min(values, key=lambda name: values[name]), max(values, key=lambda name: values[name])
-    if values[high] / values[low] > DISAGREEMENT:
+    low, high = ends_of(rows)
+    if high[0] / low[0] > DISAGREEMENT:
         warnings.append(
-            f"Laws disagree: {low} says a batch of {short(values[low])} tokens, {high} {short(values[high])}, "
-            f"{values[high] / values[low]:.1f} times as much. A small sweep of yours would settle it."
+            f"Laws disagree: {low[1]} says a batch of {short(low[0])} tokens, {high[1]} {short(high[0])}, "
+            f"{high[0] / low[0]:.1f} times as much. A small sweep of yours would settle it."
         )
-    return Chosen(geometric_median(list(values.values())), tuple(values), how, tuple(warnings))
+    middle = geometric_median([row.value for row in rows if row.value is not None])
+    return Chosen(middle, tuple(rows), how, tuple(warnings))
+
+
+def ends_of(rows: Sequence[LawRow]) -> tuple[tuple[float, str], tuple[float, str]]:
+    """Give the smallest and the largest value, each with its law."""
+    found = [(row.value, row.law) for row in rows if row.value is not None]
+    return min(found), max(found)
 
 
 def choose_rate(rows: Sequence[LawRow], *, are_named: bool, force: bool) -> Chosen | None:
@@ -243,8 +275,14 @@ def choose_rate(rows: Sequence[LawRow], *, are_named: bool, force: bool) -> Chos
 
     The user's own comes first; then the nearest by its range; of equally near ones that with the most inputs, then the
     latest. None: no law reaches there.
+
+    Raises:
+        ConfigError: The user's own does not reach there.
     """
     told = [row for row in rows if row.value is not None]
+    own = [row for row in told if row.is_fitted]
+    if own and not force and min(row.extrapolation or 0.0 for row in own) > MAX_DECADES:
+        raise ConfigError(_too_far(own, "learning rate"))
     usable = [
         row for row in told if row.is_fitted or are_named or (not row.is_ruled_out and row.extrapolation is not None)
     ]
@@ -257,10 +295,43 @@ def choose_rate(rows: Sequence[LawRow], *, are_named: bool, force: bool) -> Chos
     )[1]
     distance = best.extrapolation or 0.0
     where = "within its range" if distance == 0 else f"{distance:.1f} decades outside its range"
+    if best.unknown:
+        where += f", as far as that is known (not of {', '.join(best.unknown)})"
     far = f"The learning rate of {best.law} is extrapolated by {distance:.1f} decades (a factor {10**distance:.3g})."
     warnings = (far,) if distance > 1 else ()
     assert best.value is not None
-    return Chosen(best.value, (best.law,), f"{best.law}, {'yours, ' if best.is_fitted else ''}{where}", warnings)
+    return Chosen(best.value, (best,), f"{best.law}, {'yours, ' if best.is_fitted else ''}{where}", warnings)
+
+
+def marked(rows: Sequence[LawRow], batch: Chosen, rate: Chosen | None) -> tuple[LawRow, ...]:
+    """Say of every answer whether the plan rests on it, and if not, why."""
+    told = []
+    for row in rows:
+        chosen = {"batch": batch, "learning_rate": rate}.get(row.quantity)
+        is_used = chosen is not None and any(row is one for one in chosen.rows)
+        reason = "" if is_used else _why_not(row, chosen)
+        told.append(replace(row, used=is_used, why="; ".join(filter(None, (row.why, reason)))))
+    return tuple(told)
+
+
+def _why_not(row: LawRow, chosen: Chosen | None) -> str:
+    """Give the reason for which an answer is not used, unless its remark has that already."""
+    if row.quantity == "critical_batch":
+        return "" if row.why else "for information"
+    if chosen is None or row.value is None or row.is_ruled_out or (row.extrapolation or 0.0) > MAX_DECADES:
+        return ""
+    best = chosen.rows[0]
+    if best.is_fitted and not row.is_fitted:
+        return "your own law comes first"
+    if row.extrapolation is None and not row.is_fitted:
+        return ""
+    if (row.extrapolation or 0.0) > max(one.extrapolation or 0.0 for one in chosen.rows):
+        return "others are nearer to their range"
+    if row.quantity == "batch":
+        return f"{best.law} comes first"
+    if len(row.inputs) < len(best.inputs):
+        return f"{best.law} is as near and has more inputs"
+    return f"{best.law} is as near and later"
 
 
 def token_overhead(row: LawRow, batch: float) -> float:

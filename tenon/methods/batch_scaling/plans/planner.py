@@ -21,7 +21,7 @@ from tenon.methods.batch_scaling.plans.checks import (
     check_cards,
     check_reach,
     check_unique,
-    nearest_compute,
+    nearest_told,
     short_training,
 )
 from tenon.methods.batch_scaling.plans.gpus import gpu_of
@@ -31,8 +31,10 @@ from tenon.methods.batch_scaling.plans.law_rows import (
     LawRow,
     choose_batch,
     choose_rate,
+    ends_of,
     geometric_median,
     laws_of,
+    marked,
     rows_of,
     token_overhead,
 )
@@ -146,12 +148,9 @@ def plan(
     warnings += told
 
     batch_rows = rows_of("batch", chosen_laws, budget, loss=loss, loss_name=law.name)
-    try:
+    with nearest_told(budget, law, chosen_laws, are_named):
         batch = choose_batch(batch_rows, are_named=are_named, force=force)
-    except ConfigError as error:
-        near = nearest_compute(budget, law, chosen_laws, are_named)
-        raise ConfigError(f"{error} {near}") from error
-    used = [row.value for row in batch_rows if row.law in batch.names and row.value is not None]
+    smallest, greatest = ends_of(batch.rows)
     processes, largest = int(world_size or number or 1), _count(max_batch, "max_batch")
     laid = _laid_out(budget, shape)
     placed = place(
@@ -167,27 +166,31 @@ def plan(
         max_steps=_count(max_steps, "max_steps"),
         force=force,
     )
+    if loss is not None and isinstance(
+        law, ThreeTermLoss
+    ):  # the laws were asked at its best batch, before there was one
+        loss = float(law.loss(budget.count(law.n_kind), budget.D, fit.batch_tokens))
     steps = math.ceil(budget.D / fit.batch_tokens)
     warmup_steps = warmup_of(steps, warmup)
     critical_rows = rows_of("critical_batch", chosen_laws, budget, loss=loss, loss_name=law.name)
     critical, overhead, wasteful = _critical(critical_rows, fit.batch_tokens)
-    at = float(fit.batch_tokens)
+    at = min(float(fit.batch_tokens), batch.value)  # the learning rate rises with the batch up to the best one
     rate_rows = rows_of("learning_rate", chosen_laws, budget, loss=loss, loss_name=law.name, batch=at)
-    chosen_rate = choose_rate(rate_rows, are_named=are_named, force=force)
-    learning_rate, rate_how = _scaled(chosen_rate, rate_rows, batch_rows, batch.value, fit.batch_tokens, gamma)
-    reach = {
-        row.law: row.value
+    with nearest_told(budget, law, chosen_laws, are_named):
+        chosen_rate = choose_rate(rate_rows, are_named=are_named, force=force)
+    learning_rate, rate_how = _scaled(chosen_rate, batch_rows, batch.value, fit.batch_tokens, gamma)
+    reach = [
+        row
         for row in rate_rows
         if row.value is not None and not row.is_ruled_out and (row.is_fitted or row.extrapolation is not None)
         and (row.extrapolation or 0.0) <= MAX_DECADES
-    }  # fmt: skip
-    caveat = next((one.caveat for one, _ in chosen_laws if chosen_rate and one.name == chosen_rate.names[0]), "")
+    ]  # fmt: skip
+    low, high = ends_of(reach) if reach else (None, None)
     if chosen_rate is None:
         warnings.append("No law of the learning rate reaches there; tune it, or fit your own law to a small sweep.")
-    elif reach and max(reach.values()) / min(reach.values()) > DISAGREEMENT:
-        low, high = (pick(reach, key=lambda name: reach[name]) for pick in (min, max))
+    elif low and high and high[0] / low[0] > DISAGREEMENT:
         warnings.append(
-            f"Laws disagree: {low} says a learning rate of {reach[low]:.3g}, {high} {reach[high]:.3g}; their schedules "
+            f"Laws disagree: {low[1]} says a learning rate of {low[0]:.3g}, {high[1]} {high[0]:.3g}; their schedules "
             "differ, too."
         )
     warnings += [*batch.warnings, *(chosen_rate.warnings if chosen_rate else ()), *fit.warnings, *wasteful]
@@ -198,6 +201,7 @@ def plan(
         params=budget.N,
         counts={} if shape is None else _counts(shape),
         tokens=budget.D,
+        optimal_ratio=_optimal_ratio(law, budget),
         tokens_realised=realised,
         compute=realised * budget.flops_per_token,
         flops_per_token=budget.flops_per_token,
@@ -205,18 +209,19 @@ def plan(
         story=budget.story,
         batch_tokens=fit.batch_tokens,
         batch_wanted=batch.value,
-        batch_low=min(used),
-        batch_high=max(used),
+        batch_low=smallest[0],
+        batch_high=greatest[0],
         batch_how=f"{batch.how}: {', '.join(batch.names)}",
         batch_change=fit.change,
+        batch_limit=fit.limit,
         flat=_flat(surface, fitted, budget.D),
         critical_batch=critical,
         overhead=overhead,
         learning_rate=learning_rate,
         learning_rate_how=rate_how,
-        learning_rate_caveat=caveat,
-        learning_rate_low=min(reach.values(), default=None),
-        learning_rate_high=max(reach.values(), default=None),
+        learning_rate_caveat=chosen_rate.rows[0].caveat if chosen_rate else "",
+        learning_rate_low=low[0] if low else None,
+        learning_rate_high=high[0] if high else None,
         steps=steps,
         warmup_steps=warmup_steps,
         seq_len=seq_len,
@@ -234,7 +239,7 @@ def plan(
         memory=placed.memory,
         memory_shape="" if laid is None else laid.name,
         shard=placed.shard,
-        rows=_marked([*batch_rows, *critical_rows, *rate_rows], batch.names, chosen_rate),
+        rows=marked([*batch_rows, *critical_rows, *rate_rows], batch, chosen_rate),
         warnings=tuple(warnings),
     )
 
@@ -304,6 +309,15 @@ def _predict_loss(law: LossLaw, budget: Budget, unique: float | None, force: boo
     return float(loss), []
 
 
+def _optimal_ratio(law: LossLaw, budget: Budget) -> float | None:
+    """Give D/N that the loss law would choose for the compute, if it may be asked there."""
+    try:
+        best = law.optimal(budget.C, flops_per_token_per_param=budget.flops_per_token / budget.N)
+    except ConfigError:  # it has no optimum, or its constants are rounded too far
+        return None
+    return None if law.domain.distance(N=best.N, D=best.D) > MAX_DECADES else float(best.D / best.N)
+
+
 def _laid_out(budget: Budget, shape: ModelShape | None) -> ModelShape | None:
     """Give the model whose memory is estimated: the user's, or a Llama of that size."""
     if shape is not None:
@@ -316,11 +330,16 @@ def _laid_out(budget: Budget, shape: ModelShape | None) -> ModelShape | None:
 
 def _critical(rows: list[LawRow], batch: int) -> tuple[float | None, tuple[float, float] | None, list[str]]:
     """Give the critical batch, the factors of tokens that the batch takes, and a warning if it is twice critical."""
-    known = [row for row in rows if row.value is not None and not row.is_ruled_out and row.extrapolation is not None]
-    near = [row for row in known if (row.extrapolation or 0.0) <= 1.0]
+    near: dict[str, LawRow] = {}
+    for number, row in enumerate(rows):
+        if row.value is None or row.is_ruled_out or row.extrapolation is None or row.extrapolation > 1.0:
+            continue
+        paper = str(number) if row.is_fitted else row.law.split(".")[0]
+        if paper not in near or row.extrapolation < (near[paper].extrapolation or 0.0):  # its laws are of the same runs
+            near[paper] = row
     if not near:
         return None, None, []
-    factors = [token_overhead(row, batch) for row in near]
+    factors = [token_overhead(row, batch) for row in near.values()]
     middle, warnings = geometric_median(factors), []
     if middle > WASTEFUL:
         warnings.append(
@@ -332,15 +351,17 @@ def _critical(rows: list[LawRow], batch: int) -> tuple[float | None, tuple[float
 
 
 def _scaled(
-    chosen: Chosen | None, rates: list[LawRow], batches: list[LawRow], wanted: float, batch: int, gamma: float
+    chosen: Chosen | None, batches: list[LawRow], wanted: float, batch: int, gamma: float
 ) -> tuple[float | None, str]:
     """Scale a law's learning rate down to a batch below the one that it goes with; above it stays (spec 2.9)."""
     if chosen is None:
         return None, "no law"
-    row = next(row for row in rates if row.law == chosen.names[0])
+    row = chosen.rows[0]
     if "B" in row.inputs:  # it has the batch in it
-        return chosen.value, chosen.how
-    partner = next((one.value for one in batches if one.law == row.law and one.value is not None), wanted)
+        told = f"; asked at the best batch, {short(wanted)}: beyond it the learning rate does not rise"
+        return chosen.value, chosen.how + (told if batch > 1.02 * wanted else "")
+    same = [one.value for one in batches if (one.law, one.is_fitted) == (row.law, row.is_fitted) and one.value]
+    partner = same[0] if len(same) == 1 else wanted  # two laws of one name may be of different runs
     factor = float(learning_rate_scale(batch, partner, partner, gamma))
     if factor > 0.98:
         return chosen.value, chosen.how
@@ -356,16 +377,3 @@ def _flat(surface: Any, fitted: Sequence[Any], tokens: float) -> tuple[float, fl
 
 def _counts(shape: ModelShape) -> dict[str, int]:
     return {name: getattr(shape, name) for name in ("non_embedding", "with_head", "total", "active")}
-
-
-def _marked(rows: list[LawRow], batches: tuple[str, ...], rate: Chosen | None) -> tuple[LawRow, ...]:
-    """Say of every answer whether the plan rests on it, and if not, why."""
-    rates = rate.names if rate else ()
-    marked = []
-    for row in rows:
-        is_used = row.law in {"batch": batches, "learning_rate": rates}.get(row.quantity, ())
-        why = row.why
-        if not is_used and not why:
-            why = "for information" if row.quantity == "critical_batch" else "others are nearer to their range"
-        marked.append(replace(row, used=is_used, why=why))
-    return tuple(marked)

@@ -26,6 +26,8 @@ class Plan:
     """N by kind, where the model is known: non_embedding, with_head, total, active."""
     tokens: float
     """D that is planned."""
+    optimal_ratio: float | None
+    """D/N that `loss_law` would choose for this compute; None: it does not say."""
     tokens_realised: int
     """S x B: at least D, and less than a batch more."""
     compute: float
@@ -48,6 +50,8 @@ class Plan:
     """Which laws, and how they were combined."""
     batch_change: float
     """From `batch_wanted` to `batch_tokens` [share]."""
+    batch_limit: str
+    """"max_steps" or "max_batch" where that decided the batch; "": the laws and the rounding did."""
     flat: tuple[float, float] | None
     """Batches within `FLAT_NATS` of the best, by a fitted three-term law [tokens]; None: there is no such law."""
     critical_batch: float | None

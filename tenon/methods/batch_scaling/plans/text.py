@@ -34,11 +34,15 @@ def facts_of(plan: Plan) -> dict[str, str]:
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     kinds = ", ".join(f"{short(count)} {name.replace('_', ' ')}" for name, count in plan.counts.items())
     yield "parameters N", f"{short(plan.params)} ({kinds or 'no model given, so in every way of counting'})"
-    yield "tokens D", f"{short(plan.tokens)}, D/N = {plan.tokens / plan.params:.3g} (about 20 is compute-optimal)"
+    best = "" if plan.optimal_ratio is None else f" ({plan.loss_law} holds {plan.optimal_ratio:.3g} to be optimal)"
+    yield "tokens D", f"{short(plan.tokens)}, D/N = {plan.tokens / plan.params:.3g}{best}"
     yield "compute C", f"{flops_of(plan.compute)} ({plan.counted})"
     spread = f"laws in use say {short(plan.batch_low)} to {short(plan.batch_high)}"
     yield "batch B", f"{integer(plan.batch_tokens)} tokens = {integer(plan.batch_tokens / plan.seq_len)} rows; {spread}"
-    yield "", f"{plan.batch_how}; rounded by {plan.batch_change:+.1%}"
+    made = f"rounded by {plan.batch_change:+.1%}"
+    if plan.batch_limit:
+        made = f"{plan.batch_limit} makes it {1 + plan.batch_change:.3g} times that"
+    yield "", f"{plan.batch_how}; {made}"
     if plan.flat is not None:
         yield "flat region", f"{short(plan.flat[0])} to {short(plan.flat[1])} cost at most {FLAT_NATS:g} nats more"
     if plan.critical_batch is not None and plan.overhead is not None:
@@ -74,7 +78,7 @@ def law_table(rows: Sequence[LawRow]) -> list[dict[str, Any]]:
             "quantity": _TITLES.get(row.quantity, row.quantity),
             "law": row.law + (" (yours)" if row.is_fitted else ""),
             "value": "-" if row.value is None else value_text(row),
-            "decades outside": "?" if row.extrapolation is None else f"{row.extrapolation:.1f}",
+            "decades outside": "?" if row.extrapolation is None or row.unknown else f"{row.extrapolation:.1f}",
             "used": "yes" if row.used else "",
             "remark": row.why,
         }
