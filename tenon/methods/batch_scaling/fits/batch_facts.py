@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tenon.methods.batch_scaling.config import BatchFitConfig
 from tenon.methods.batch_scaling.fits.cells import Cell
+from tenon.methods.batch_scaling.fits.power_fit import PowerFit
 from tenon.methods.batch_scaling.fits.saturation import fit_saturation
 from tenon.methods.batch_scaling.laws.law import Domain, PowerLaw
 from tenon.methods.batch_scaling.runs.table import Dropped
 
-if TYPE_CHECKING:
-    from numpy import ndarray
-
-__all__ = ["domain", "doubts", "equation", "gamma", "left_out", "residuals"]
+__all__ = ["domain", "doubts", "ends", "equation", "gamma", "left_out", "power_doubts", "residuals"]
 
 COARSE = 8
-"""With fewer cells a bootstrap over them is coarse."""
+"""With fewer cells the noise itself is hardly known."""
+WIDEST = 10.0
+"""Factor of the interval of a fitted value, beyond which a law is not identified."""
+WIDE_EXPONENT = 1.0
+"""Width of the interval of an exponent that says hardly anything."""
 NARROW = 10.0
 """Factor that D must span for an exponent to say something beyond."""
 SYMBOLS = {"batch": "B", "learning_rate": "lr", "params": "N", "tokens": "D", "steps": "S"}
@@ -33,11 +35,13 @@ def equation(quantity: str, power: PowerLaw) -> str:
     return f"{SYMBOLS[quantity]} = {power.coefficient:.4g} {inputs}"
 
 
+def ends(values: Sequence[float]) -> tuple[float, float]:
+    """Give the least and the largest."""
+    return min(values), max(values)
+
+
 def domain(cells: Sequence[Cell]) -> Domain:
     """Give the range of the cells; that of the batch is of the best ones, for the others were not optimal."""
-
-    def ends(values: Sequence[float]) -> tuple[float, float]:
-        return min(values), max(values)
 
     return Domain(
         N=ends([cell.N for cell in cells]),
@@ -83,48 +87,59 @@ def gamma(cells: Sequence[Cell]) -> dict[str, Any]:
     return told
 
 
-def left_out(cells: Sequence[Cell]) -> tuple[Dropped, ...]:
-    """List the cells without a best batch, and in the others the batches whose learning rate is not tuned."""
+def left_out(cells: Sequence[Cell], *, edges: bool = True) -> tuple[Dropped, ...]:
+    """List the cells without a best batch, and (`edges`) in the others the batches whose learning rate is not tuned."""
     gone = []
     for cell in cells:
         if cell.status != "ok":
             gone.append(Dropped(cell.id, cell.reason))
-        else:
+        elif edges:
             gone += [Dropped(f"{cell.id} B={one.batch:.4g}", one.advice) for one in cell.batches if one.is_edge]
     return tuple(gone)
 
 
-def doubts(
-    cells: Sequence[Cell],
-    params: Mapping[str, float],
-    intervals: Mapping[str, tuple[float, float]],
-    replicates: ndarray | None,
-    config: BatchFitConfig,
-) -> tuple[list[str], bool]:
-    """Say what makes the law doubtful, and whether the cells pin it down at all."""
+def power_doubts(
+    fits: Sequence[tuple[str, Sequence[str], PowerFit]], failures: int, config: BatchFitConfig
+) -> tuple[tuple[str, ...], bool]:
+    """Say what makes fitted powers doubtful, and whether the cells pin them down at all.
+
+    Args:
+        fits: By quantity, with the names of their constants.
+        failures: Refits to resampled cells without a solution.
+        config: How they were fitted.
+    """
+    told = []
+    identified = True
+    for quantity, names, fit in fits:
+        what = {"batch": "the best batch", "learning_rate": "the best learning rate"}[quantity]
+        if not fit.intervals:
+            identified = False
+            told.append(
+                f"not identified: {what} has {len(names)} constants, and the cells leave no spread to judge them by; "
+                "there is no interval"
+            )
+            continue
+        # k alone is the value at D = 1; what counts is the value where it was measured.
+        if fit.widest > WIDEST:
+            identified = False
+            told.append(f"not identified: the interval of {what} in a cell is as wide as a factor of {fit.widest:.3g}")
+        for name, (low, high) in zip(names[1:], fit.intervals[1:], strict=True):
+            if high - low > WIDE_EXPONENT:
+                told.append(f"the interval of the exponent {name} is {low:.3g} to {high:.3g}: it says hardly anything")
+            if name == "x" and low <= 0 <= high:
+                told.append("the interval of the exponent x holds 0: that the best batch grows with D is not shown")
+    if failures > 0.1 * config.bootstrap:
+        told.append(f"{failures} of {config.bootstrap} refits to resampled cells had no solution")
+    return tuple(told), identified
+
+
+def doubts(cells: Sequence[Cell], params: Mapping[str, float], config: BatchFitConfig) -> list[str]:
+    """Say what in the cells makes the law doubtful."""
     import numpy
 
     told = []
-    identified = True
-    if replicates is not None and config.form != "fixed_compute":
-        # k alone is the batch at D = 1; what counts is the batch where it was measured.
-        places = numpy.log([[getattr(cell, one) for one in ("D", "N")[: 1 + ("y" in params)]] for cell in cells])
-        powers = list(params).index("x"), *([list(params).index("y")] if "y" in params else [])
-        batches = numpy.log(replicates[:, :1]) + replicates[:, powers] @ places.T
-        low, high = numpy.percentile(batches, [50 * (1 - config.level), 50 * (1 + config.level)], axis=0)
-        if (widest := float(numpy.exp((high - low).max()))) > 10:
-            identified = False
-            told.append(
-                f"not identified: the interval of the best batch in a cell is as wide as a factor of {widest:.3g}"
-            )
-        if intervals["x"][0] <= 0 <= intervals["x"][1]:
-            told.append("the interval of the exponent x holds 0: that the best batch grows with D is not shown")
-    if replicates is not None and len(replicates) < 0.9 * config.bootstrap:
-        told.append(
-            f"{config.bootstrap - len(replicates)} of {config.bootstrap} refits to resampled cells had no solution"
-        )
     if len(cells) < COARSE:
-        told.append(f"{len(cells)} cells: the intervals, which resample cells, are coarse")
+        told.append(f"{len(cells)} cells: the intervals, which go by how these differ from the law, are coarse")
     tokens = [cell.D for cell in cells]
     if max(tokens) < NARROW * min(tokens):
         told.append(f"D spans a factor of {max(tokens) / min(tokens):.3g} only: the exponent says little beyond")
@@ -140,7 +155,7 @@ def doubts(
                 f"at C = {middle:.3g} the law's N is {best:.3g}, outside the sizes of the sweep ({sizes[0]:.3g} to "
                 f"{sizes[-1]:.3g}): the frontier is extrapolated"
             )
-    return told, identified
+    return told
 
 
 def _known(value: float) -> float | None:

@@ -4,7 +4,7 @@
 `fixed_compute`  N, S and B as powers of C, from the three-term surface; their exponents add up to 1
 
 One cell counts as one observation: cells are what differs between trainings that one wants to predict, so intervals
-come from resampling cells, never runs within a cell.
+come from the spread of cells, never of runs within a cell.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from tenon.methods.batch_scaling.config import BatchFitConfig
 from tenon.methods.batch_scaling.fits import batch_facts as facts
 from tenon.methods.batch_scaling.fits.cells import Cell, clean_runs, find_cells
 from tenon.methods.batch_scaling.fits.law_card import FittedLaw
-from tenon.methods.batch_scaling.fits.power_fit import fit_powers, identified, intervals_of, resampled
+from tenon.methods.batch_scaling.fits.power_fit import (
+    PowerFit,
+    fit_power,
+    fit_powers,
+    identified,
+    intervals_of,
+    resampled,
+)
 from tenon.methods.batch_scaling.laws.law import Law, PowerLaw, Quantity
 from tenon.methods.batch_scaling.runs.table import RunTable
 
@@ -30,6 +37,23 @@ __all__ = ["fit_batch_law", "fit_lr_law"]
 FEWEST_CELLS = 3
 NEEDS = {"fixed_data": ("D",), "joint": ("D", "N")}
 TELL = {"k": "k", "D": "x", "N": "y"}
+
+
+class _Powers(NamedTuple):
+    """Fitted powers by quantity, and what is said of their constants."""
+
+    formulas: dict[Quantity, PowerLaw]
+    params: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    replicates: ndarray | None
+    """Constants of refits to resampled cells, (R, params), without those that had no solution."""
+    failures: int
+    """These."""
+    kind: str
+    """Of interval."""
+    doubts: tuple[str, ...]
+    """What makes them doubtful."""
+    identified: bool
 
 
 class Rows(NamedTuple):
@@ -73,47 +97,42 @@ def fit_batch_law(
     table = clean_runs(runs)
     cells = find_cells(table, config)
     used = _usable(cells)
-    rows = _rows(used, config)
     if config.form == "fixed_compute":
-        formulas, params, replicates, failures = _fixed_compute(used, config)
+        found = _fixed_compute(used, config)
     else:
-        formulas, params, replicates, failures = _powers(rows, used, config)
-    residuals = facts.residuals(used, formulas["batch"])
-    intervals, covariance = intervals_of(params, replicates, config.level)
+        found = _powers(_rows(used, config), used, config)
+    residuals = facts.residuals(used, found.formulas["batch"])
     law = Law(
         name=name,
         title=f"Best batch and learning rate of a sweep ({config.form.replace('_', ' ')})",
-        equation="; ".join(facts.equation(quantity, one) for quantity, one in formulas.items()),
+        equation="; ".join(facts.equation(quantity, one) for quantity, one in found.formulas.items()),
         source=table.source,
         tag="fitted",
-        formulas=formulas,
+        formulas=found.formulas,
         n_kind=table.n_kind or "non_embedding",  # type: ignore[arg-type]
         domain=facts.domain(used),
         caveat="Of this sweep's data, schedule and optimiser. The learning rate is that of the best batch.",
     )
-    warnings, pinned = facts.doubts(used, params, intervals, replicates, config)
-    told: dict[str, Any] = asdict(config) | {"cells": len(cells), "gamma": facts.gamma(used)}
+    told = asdict(config) | {"cells": len(cells), "gamma": facts.gamma(used), "intervals": found.kind}
     if config.form != "fixed_compute":
         told |= {"sensitivity": _sensitivity(table, cells, config), "joint": _independence(used, config)}
     return FittedLaw(
         law=law,
-        params=params,
-        intervals=intervals,
-        covariance=covariance,
+        params=found.params,
+        intervals=found.intervals,
+        covariance=intervals_of(found.params, found.replicates, config.level)[1],
         objective=sum(row["residual"] ** 2 for row in residuals),
         runs=len(used),
-        dropped=(*table.dropped, *facts.left_out(cells)),
-        warnings=tuple(warnings),
-        identified=pinned,
+        dropped=(*table.dropped, *facts.left_out(cells, edges=config.form != "fixed_compute")),
+        warnings=(*found.doubts, *facts.doubts(used, found.params, config)),
+        identified=found.identified,
         residuals=residuals,
         holdout=_holdout(used, config),
         estimator=told,
-        bootstrap={} if replicates is None else {
-            "n": len(replicates), "seed": config.seed, "over": "cells", "failures": failures,
-        },
+        bootstrap=_bootstrap(found, config),
         data_sha256=table.sha256(),
         source=table.source,
-    )  # fmt: skip
+    )
 
 
 def fit_lr_law(
@@ -148,20 +167,9 @@ def fit_lr_law(
     place = numpy.array([i for i, *_ in told])
     target = numpy.log([one.lr for *_, one in told])
     names = identified(inputs, ("B", "D", "N"))
-    theta = fit_powers(inputs, names, target, place, None)[0]
-    drawn = resampled(len(used), config, "lr")
-    replicates, failures = None, 0
-    if drawn is not None:
-        found = fit_powers(inputs, names, target, place, drawn)
-        kept = numpy.isfinite(found).all(axis=1)
-        replicates, failures = found[kept], int((~kept).sum())
-    formula = PowerLaw(
-        coefficient=float(numpy.exp(theta[0])), exponents=dict(zip(names, map(float, theta[1:]), strict=True))
-    )
-    params = {"k": float(numpy.exp(theta[0])), **formula.exponents}
-    if replicates is not None:
-        replicates[:, 0] = numpy.exp(replicates[:, 0])
-    intervals, covariance = intervals_of(params, replicates, config.level)
+    fit = fit_power(inputs, names, target, place, resampled(len(used), config, "lr"), config.level)
+    found = _joined([("learning_rate", ("k", *names), fit)], config)
+    formula = fit.power
     fitted = formula(**{one: numpy.exp(column) for one, column in inputs.items()})
     off = numpy.log(fitted) - target
     missing = [one for one in ("N", "D", "B") if one not in names]
@@ -174,26 +182,27 @@ def fit_lr_law(
             tag="fitted",
             formulas={"learning_rate": formula},
             n_kind=table.n_kind or "non_embedding",  # type: ignore[arg-type]
-            domain=facts.domain(used),
+            domain=replace(facts.domain(used), B=facts.ends([one.batch for *_, one in told])),
             caveat="Up to the best batch; beyond it the learning rate hardly rises.",
         ),
-        params=params,
-        intervals=intervals,
-        covariance=covariance,
+        params=found.params,
+        intervals=found.intervals,
+        covariance=intervals_of(found.params, found.replicates, config.level)[1],
         objective=float((off**2).sum()),
         runs=len(told),
         dropped=(*table.dropped, *facts.left_out(cells)),
-        warnings=tuple(
-            f"{one} is not in the law: in these cells it does not vary, or not apart from the others" for one in missing
+        warnings=(
+            *(f"{one} is not in the law: in these cells it does not vary, or not apart from the others"
+              for one in missing),
+            *found.doubts,
         ),
+        identified=found.identified,
         residuals=tuple(
             {"N": cell.N, "D": cell.D, "B": one.batch, "lr": one.lr, "law": float(f), "residual": float(r)}
             for (_, cell, one), f, r in zip(told, fitted, off, strict=True)
         ),
-        estimator=asdict(config) | {"cells": len(cells), "gamma": facts.gamma(used)},
-        bootstrap={} if replicates is None else {
-            "n": len(replicates), "seed": config.seed, "over": "cells", "failures": failures,
-        },
+        estimator=asdict(config) | {"cells": len(cells), "gamma": facts.gamma(used), "intervals": found.kind},
+        bootstrap=_bootstrap(found, config),
         data_sha256=table.sha256(),
         source=table.source,
     )  # fmt: skip
@@ -229,10 +238,8 @@ def _rows(used: Sequence[Cell], config: BatchFitConfig) -> Rows:
     return Rows({"N": numpy.log(n), "D": numpy.log(d)}, numpy.log(batch), numpy.log(lr), place.astype(int))
 
 
-def _powers(
-    rows: Rows, used: Sequence[Cell], config: BatchFitConfig
-) -> tuple[dict[Quantity, PowerLaw], dict[str, float], ndarray | None, int]:
-    """Fit B and the learning rate; give formulas, constants, and the constants of every replicate."""
+def _powers(rows: Rows, used: Sequence[Cell], config: BatchFitConfig) -> _Powers:
+    """Fit B and the learning rate."""
     import numpy
 
     names = NEEDS[config.form]
@@ -250,30 +257,48 @@ def _powers(
         if "D" in inputs:
             parts.append(("learning_rate", inputs, rows.lr, tuned))
     counts = resampled(len(used), config)
-    formulas: dict[Quantity, PowerLaw] = {}
-    params: dict[str, float] = {}
-    columns = []
+    found = []
     for quantity, inputs, target, mask in parts:
         chosen = {one: column[mask] for one, column in rows.inputs.items()}
-        theta = fit_powers(chosen, inputs, target[mask], rows.cell[mask], None)[0]
-        exponents = dict(zip(inputs, map(float, theta[1:]), strict=True))
-        formulas[quantity] = PowerLaw(coefficient=float(numpy.exp(theta[0])), exponents=exponents)
+        fit = fit_power(chosen, inputs, target[mask], rows.cell[mask], counts, config.level)
         told = [TELL[one] if quantity == "batch" else f"lr_{one}" for one in ("k", *inputs)]
-        params |= dict(zip(told, (formulas[quantity].coefficient or 0.0, *exponents.values()), strict=True))
-        if counts is not None:
-            found = fit_powers(chosen, inputs, target[mask], rows.cell[mask], counts)
-            found[:, 0] = numpy.exp(found[:, 0])
-            columns.append(found)
-    if counts is None:
-        return formulas, params, None, 0
-    replicates = numpy.concatenate(columns, axis=1)
-    kept = numpy.isfinite(replicates).all(axis=1)
-    return formulas, params, replicates[kept], int((~kept).sum())
+        found.append((quantity, told, fit))
+    return _joined(found, config)
 
 
-def _fixed_compute(
-    used: Sequence[Cell], config: BatchFitConfig
-) -> tuple[dict[Quantity, PowerLaw], dict[str, float], ndarray | None, int]:
+def _joined(fits: Sequence[tuple[Quantity, Sequence[str], PowerFit]], config: BatchFitConfig) -> _Powers:
+    """Put fits of one or more quantities together, their constants under the names that come with them."""
+    import numpy
+
+    formulas = {quantity: fit.power for quantity, _, fit in fits}
+    params: dict[str, float] = {}
+    intervals: dict[str, tuple[float, float]] = {}
+    for _, names, fit in fits:
+        params |= dict(zip(names, (fit.power.coefficient or 0.0, *fit.power.exponents.values()), strict=True))
+        intervals |= dict(zip(names, fit.intervals, strict=False))  # all or none
+    replicates, failures = None, 0
+    if drawn := [fit.replicates for *_, fit in fits if fit.replicates is not None]:
+        every = numpy.concatenate(drawn, axis=1)
+        kept = numpy.isfinite(every).all(axis=1)
+        replicates, failures = every[kept], int((~kept).sum())
+    told = ", ".join(f"{quantity} {max(0, fit.freedom)}" for quantity, _, fit in fits)
+    doubts, pinned = facts.power_doubts(fits, failures, config)
+    kind = f"Student's t over cells; degrees of freedom: {told}"
+    return _Powers(formulas, params, intervals, replicates, failures, kind, doubts, pinned)
+
+
+def _bootstrap(found: _Powers, config: BatchFitConfig) -> dict[str, Any]:
+    """Tell the bootstrap, with its own intervals."""
+    if found.replicates is None:
+        return {}
+    percentiles = intervals_of(found.params, found.replicates, config.level)[0]
+    return {
+        "n": len(found.replicates), "seed": config.seed, "over": "cells", "failures": found.failures,
+        "intervals": {name: list(one) for name, one in percentiles.items()},
+    }  # fmt: skip
+
+
+def _fixed_compute(used: Sequence[Cell], config: BatchFitConfig) -> _Powers:
     """Give N, S and B against C from the three-term surface."""
     import numpy
 
@@ -291,7 +316,12 @@ def _fixed_compute(
     formulas, params = told(constants)
     refits, failures = surface.refit(points, constants, count=config.bootstrap, seed=config.seed)
     replicates = numpy.array([list(told(one)[1].values()) for one in refits]) if len(refits) > 1 else None
-    return formulas, params, replicates, failures
+    intervals = intervals_of(params, replicates, config.level)[0]
+    doubts, pinned = surface.doubts(
+        points, constants, intervals, sum(one.is_edge for cell in used for one in cell.batches)
+    )
+    kind = "percentiles of the bootstrap over cells"
+    return _Powers(formulas, params, intervals, replicates, failures, kind, tuple(doubts), pinned)
 
 
 def _sensitivity(table: RunTable, cells: Sequence[Cell], config: BatchFitConfig) -> dict[str, dict[str, Any]]:

@@ -61,7 +61,7 @@ def _intervals(fitted: FittedLaw) -> str:
     if not fitted.intervals:
         return "no intervals asked for"
     level = fitted.estimator.get("level", 0.95)
-    return f"{100 * level:.0f} % bootstrap intervals"
+    return f"{100 * level:.0f} % intervals ({fitted.estimator.get('intervals', 'bootstrap')})"
 
 
 def told(fitted: FittedLaw) -> str:
