@@ -80,9 +80,15 @@ def limits_reached(form: Form, points: Points, theta: ndarray, constants: Mappin
 
 
 def wide_intervals(intervals: Mapping[str, tuple[float, float]]) -> list[str]:
-    """Say which constants are not known to within a factor of ten."""
+    """Say which constants are not known to within a factor of ten.
+
+    Args:
+        intervals: Of what `Form.judged` gives. A and B are not among it: they are the terms at N = 1 and D = 1, which
+            an error of an exponent reaches over as many decades as the units of N and D say.
+    """
     return [
-        f"{key} is known only within a factor of {high / low:.3g} ({low:.4g} to {high:.4g})"
+        f"{key}{' in the middle of the runs' if '^' in key else ''} is known only within a factor of {high / low:.3g} "
+        f"({low:.4g} to {high:.4g})"
         for key, (low, high) in intervals.items()
         if high > WIDE * low
     ]

@@ -204,7 +204,7 @@ def fit_form(
             intervals = percentile_intervals(values, config.level)
             facts["medians"] = {key: float(numpy.median(value)) for key, value in values.items()}
             covariance = numpy.cov(numpy.stack([values[key] for key in form.names])).tolist()
-            doubts += wide_intervals(intervals)
+            doubts += wide_intervals(percentile_intervals(form.judged(found.theta, points), config.level))
         else:
             doubts.append("most bootstrap refits failed")
     if table.n_kind is None:

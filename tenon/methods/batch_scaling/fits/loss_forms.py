@@ -105,6 +105,10 @@ class Form(Protocol):
         """Give the law's constants, and `a`, the exponent of C in N_opt; (R,) each."""
         ...
 
+    def judged(self, theta: ndarray, points: Points) -> dict[str, ndarray]:
+        """Give what runs can tell whatever their units: E, exponents, and each term in the middle of the runs."""
+        ...
+
     def law(self, constants: Mapping[str, float], facts: Mapping[str, Any]) -> LossLaw:
         """Make the law."""
         ...
@@ -181,6 +185,12 @@ class Powers:
             "a": beta / (alpha + beta),
         }
 
+    def judged(self, theta: ndarray, points: Points) -> dict[str, ndarray]:
+        """Give the constants with A N^-alpha and B D^-beta at the mean ln N and ln D of the runs, for A and B."""
+        terms = {"A N^-alpha": numpy.exp(theta[:, 0]), "B D^-beta": numpy.exp(theta[:, 1])}
+        found = self.constants(theta, points)
+        return terms | {key: value for key, value in found.items() if key not in ("A", "B")}
+
     def law(self, constants: Mapping[str, float], facts: Mapping[str, Any]) -> LossLaw:
         """Make the law."""
         E, A, B, alpha, beta = (float(constants[name]) for name in self.names)
@@ -245,6 +255,13 @@ class Bracket:
             "alpha_D": alpha_D,
             "a": 1 / (1 + ratio),
         }
+
+    def judged(self, theta: ndarray, points: Points) -> dict[str, ndarray]:
+        """Give the exponents, and the loss if one term were all of it, at the mean ln N and ln D of the runs."""
+        found = self.constants(theta, points)
+        alpha_D = found["alpha_D"]
+        terms = {"(Nc/N)^alpha_N": numpy.exp(theta[:, 0] * alpha_D), "(Dc/D)^alpha_D": numpy.exp(theta[:, 1] * alpha_D)}
+        return terms | {key: value for key, value in found.items() if key not in ("Nc", "Dc")}
 
     def law(self, constants: Mapping[str, float], facts: Mapping[str, Any]) -> LossLaw:
         """Make the law."""
