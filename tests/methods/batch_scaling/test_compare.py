@@ -14,6 +14,7 @@ from tenon.methods.batch_scaling.fits.batch_fit import fit_batch_law
 from tenon.methods.batch_scaling.fits.cells import find_cells
 from tenon.methods.batch_scaling.fits.compare import excess_loss, score_laws
 from tenon.methods.batch_scaling.laws.law import Law, PowerLaw
+from tenon.methods.batch_scaling.runs.table import RunTable
 from tests.methods.batch_scaling.sweep_table import STEPLAW, cell_rows, needs_steplaw, power_sweep
 
 
@@ -100,6 +101,50 @@ def test_every_law_that_can_be_is_scored() -> None:
 def test_laws_that_cannot_be_scored(name: str) -> None:
     with pytest.raises(ConfigError, match="no best batch from N, D and C"):
         score_laws(power_sweep(), [name])
+
+
+def test_refusal_names_only_laws_that_can_be_scored() -> None:
+    with pytest.raises(ConfigError) as caught:
+        score_laws(power_sweep(), ["zhang2024.data"])
+    listed = str(caught.value).split("score one of ")[1].rstrip(".").split(", ")
+    assert "steplaw2025" in listed
+    assert "zhang2024.data" not in listed
+    score_laws(power_sweep(), listed)
+
+
+def test_different_counts_of_parameters_are_told() -> None:
+    """B4: a law of non-embedding parameters on a table of all parameters, where the law asks for N or C."""
+    table = RunTable.of(power_sweep(), n_kind="total")
+    rows = {row["law"]: row for row in score_laws(table, [mine(), mine(rate=False), "porian2024"])}
+    counts = laws.get("porian2024").n_kind
+    assert rows["porian2024"]["n_kind"].startswith(f"batch: law counts {counts}, table total")
+    (row, constant) = score_laws(table, [mine()])
+    assert row["n_kind"] == "learning rate: law counts non_embedding, table total"
+    assert constant["n_kind"] is None
+    assert score_laws(RunTable.of(power_sweep(), n_kind="non_embedding"), [mine()])[0]["n_kind"] is None
+    assert "does not say" in score_laws(power_sweep(), [mine()])[0]["n_kind"]
+    # A batch from D, and the rate lent by a law that counts as the table does.
+    lent = RunTable.of(power_sweep(), n_kind=laws.get("steplaw2025").n_kind)
+    assert score_laws(lent, [mine(rate=False)])[0]["n_kind"] is None
+
+
+def test_law_of_these_very_runs_is_said_to_be() -> None:
+    """B5: in-sample is no prediction."""
+    fitted = fit_batch_law(power_sweep(), bootstrap=0)
+    assert [row["in_sample"] for row in score_laws(power_sweep(), [fitted, mine()])] == [True, False, False]
+    assert [row["in_sample"] for row in score_laws(power_sweep(k=0.6), [fitted])] == [False, False]
+
+
+def test_rates_that_diverged_count_as_clipped() -> None:
+    """The loss there is not known, only that it is bad: the last run that did not diverge stands for it."""
+    rows = cell_rows(1e8, 1e9, best_batch=1e5, best_lr=2e-3, gamma=0.0)
+    largest = sorted({row["batch_tokens"] for row in rows})[-2:]
+    gone = [row | {"loss": math.nan} if row["lr"] > 4e-3 and row["batch_tokens"] in largest else row for row in rows]
+    (cell,) = find_cells(gone)
+    for batch, lr, is_clipped in ((1e5, 8e-3, False), (largest[1], 8e-3, True), (largest[1], 3e-3, False)):
+        told = excess_loss(cell, batch, lr)
+        assert told["is_lr_clipped"] == is_clipped
+        assert math.isfinite(told["joint"])
 
 
 def test_one_batch_per_cell_is_no_sweep() -> None:

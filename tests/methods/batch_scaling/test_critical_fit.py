@@ -93,6 +93,8 @@ def test_doubts(rows: list[tuple[float, float]], text: str) -> None:
         ([(8.0, 100.0), (8.0, 101.0)], "1 different batches"),
         ([(8.0, 100.0), (16.0, 0.0)], "positive steps"),
         ([(8.0, 100.0), (16.0, 100.0), (32.0, 100.0)], "do not fall"),
+        # A sweep at three numbers of tokens: steps are D / B, and reach no loss in common.
+        ([(b, d / b) for d in (1e6, 4e6, 16e6) for b in BATCHES], "no steps to one loss"),
     ],
 )
 def test_no_critical_batch(rows: list[tuple[float, float]], text: str) -> None:

@@ -24,7 +24,7 @@ from tenon.methods.batch_scaling.runs.table import RunTable
 if TYPE_CHECKING:
     from numpy import ndarray
 
-__all__ = ["BatchOptimum", "Cell", "Vertex", "clean_runs", "find_cells", "fit_parabola"]
+__all__ = ["BatchOptimum", "Cell", "clean_runs", "find_cells", "fit_parabola"]
 
 SAME_TOKENS = 1.07
 """Runs whose tokens differ by less than this factor are of one cell: D is rounded to whole steps of each batch."""

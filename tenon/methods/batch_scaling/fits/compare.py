@@ -2,8 +2,9 @@
 
 The loss of a cell (N, D) is known at the runs. Between them it is taken linear in ln(lr) along each batch, then linear
 in ln(B); beyond the runs it is taken as at their edge, which flatters a law that points there, so `clipped` counts such
-cells. The excess is over the cell's best run. `joint` follows the law's batch and learning rate; `batch` follows its
-batch alone, with the learning rate tuned anew, on the same surface.
+cells, also where the law's learning rate lies among those that diverged. The excess is over the cell's best run.
+`joint` follows the law's batch and learning rate; `batch` follows its batch alone, with the learning rate tuned anew,
+on the same surface.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tenon.core.errors import ConfigError, DataError
-from tenon.methods.batch_scaling.fits.cells import Cell, find_cells
+from tenon.methods.batch_scaling.fits.cells import BatchOptimum, Cell, clean_runs, find_cells
 from tenon.methods.batch_scaling.fits.law_card import FittedLaw
 from tenon.methods.batch_scaling.laws import every, get
-from tenon.methods.batch_scaling.laws.law import Law
+from tenon.methods.batch_scaling.laws.law import Law, Quantity
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -38,24 +39,27 @@ def score_laws(runs: Any, names: Sequence[str | Law | FittedLaw] | None = None) 
     Returns:
         A row per law, and one for a constant batch and learning rate: `law`; `joint_mean`, `joint_max`, `batch_mean`,
         `batch_max`: excess loss over cells [% of the cell's best loss]; `lr_from`: whose learning rate; `C`: how
-        compute was counted, where the law asks for it; `cells`, and `clipped`, how many of them the law left the grid
-        in (by batch, by learning rate); `extrapolation`: farthest from the law's own range [decades].
+        compute was counted, where the law asks for it; `n_kind`: where law and table count N in different ways, which;
+        `in_sample`: the law was fitted to these very runs, so it flatters itself; `cells`, and `clipped`, how many of
+        them the law left the grid in (by batch, by learning rate); `extrapolation`: farthest from the law's own range
+        [decades].
 
     Raises:
         DataError: No cell has two batches.
         ConfigError: A named law gives no batch from N, D and C.
     """
-    cells = [cell for cell in find_cells(runs) if len(cell.batches) >= 2]
+    table = clean_runs(runs)
+    cells = [cell for cell in find_cells(table) if len(cell.batches) >= 2]
     if not cells:
         raise DataError("No cell (N, D) of the sweep has two batches; laws of the batch cannot be told apart on it.")
-    if names is None:
-        laws = published_laws()
-    else:
-        laws = [_law(one) for one in names]
-    rows = [_score(law, cells) for law in laws]
+    data = table.sha256()
+    rows = []
+    for one in published_laws() if names is None else names:
+        is_in_sample = isinstance(one, FittedLaw) and one.data_sha256 == data
+        rows.append(_score(_law(one), cells, table.n_kind, is_in_sample))
     batch, rate = CONSTANT
     told = [excess_loss(cell, batch, rate) for cell in cells]
-    facts = {"lr_from": "constant", "C": None, "extrapolation": None}
+    facts = {"lr_from": "constant", "C": None, "n_kind": None, "in_sample": False, "extrapolation": None}
     return [*rows, _row(f"constant {batch:g} tokens, lr {rate:g}", told, facts)]
 
 
@@ -69,7 +73,7 @@ def excess_loss(cell: Cell, batch: float, lr: float) -> dict[str, Any]:
 
     Returns:
         `joint`, `batch` (learning rate tuned anew, among those tried anywhere in the cell), and whether the batch or
-        the learning rate was beyond the runs: `is_batch_clipped`, `is_lr_clipped`.
+        the learning rate was beyond the runs, or where they diverged: `is_batch_clipped`, `is_lr_clipped`.
     """
     import numpy
 
@@ -81,12 +85,22 @@ def excess_loss(cell: Cell, batch: float, lr: float) -> dict[str, Any]:
     losses = numpy.stack([_along(rates, one.runs) for one in cell.batches])
     here = numpy.array([numpy.interp(place, grid, column) for column in losses.T])
     best = cell.best_run[2]
+    after = int(numpy.searchsorted(grid, place))
+    around = cell.batches[max(0, after - 1) : after + 1]
     return {
         "joint": float(here[-1] / best - 1),
         "batch": float(here.min() / best - 1),
         "is_batch_clipped": not grid[0] <= place <= grid[-1],
-        "is_lr_clipped": not numpy.log(tried[0]) <= rates[-1] <= numpy.log(tried[-1]),
+        "is_lr_clipped": not tried[0] <= lr <= tried[-1] or any(_diverges(one, lr) for one in around),
     }
+
+
+def _diverges(one: BatchOptimum, lr: float) -> bool:
+    """Say whether a learning rate lies beyond the runs of a batch, on a side where others diverged."""
+    low, high = one.runs[0][0], one.runs[-1][0]
+    return (lr > high and any(rate > high for rate in one.diverged)) or (
+        lr < low and any(rate < low for rate in one.diverged)
+    )
 
 
 def _along(rates: ndarray, runs: Sequence[tuple[float, float]]) -> ndarray:
@@ -96,7 +110,7 @@ def _along(rates: ndarray, runs: Sequence[tuple[float, float]]) -> ndarray:
     return numpy.interp(rates, numpy.log(known), losses)
 
 
-def _score(law: Law, cells: Sequence[Cell]) -> dict[str, Any]:
+def _score(law: Law, cells: Sequence[Cell], n_kind: str | None, is_in_sample: bool) -> dict[str, Any]:
     partner = law if law.is_known("learning_rate") else get(PARTNER)
     told, farthest = [], 0.0
     for cell in cells:
@@ -107,8 +121,21 @@ def _score(law: Law, cells: Sequence[Cell]) -> dict[str, Any]:
         told.append(excess_loss(cell, float(batch.value), float(rate.value)))
         farthest = max(farthest, batch.extrapolation, rate.extrapolation)
     asks = {*law.inputs("batch"), *partner.inputs("learning_rate")}
-    facts = {"lr_from": partner.name, "C": "6 N D" if "C" in asks else None, "extrapolation": farthest}
+    facts = {
+        "lr_from": partner.name, "C": "6 N D" if "C" in asks else None, "n_kind": _counts(law, partner, n_kind),
+        "in_sample": is_in_sample, "extrapolation": farthest,
+    }  # fmt: skip
     return _row(law.name, told, facts)
+
+
+def _counts(law: Law, partner: Law, n_kind: str | None) -> str | None:
+    """Say where the law, or the one that lends its learning rate, counts N otherwise than the table."""
+    told = []
+    asked: tuple[tuple[Law, Quantity], ...] = ((law, "batch"), (partner, "learning_rate"))
+    for one, quantity in asked:
+        if {"N", "C"} & set(one.inputs(quantity)) and one.n_kind is not None and one.n_kind != n_kind:
+            told.append(f"{quantity.replace('_', ' ')}: law counts {one.n_kind}, table {n_kind or 'does not say'}")
+    return "; ".join(told) or None
 
 
 def _row(name: str, told: Sequence[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +154,6 @@ def _law(one: str | Law | FittedLaw) -> Law:
     if not law.is_known("batch") or not set(law.inputs("batch")) <= set("NDC"):
         raise ConfigError(
             f"{law.name} gives no best batch from N, D and C as a number (it gives {', '.join(law.gives())}); score "
-            f"one of {', '.join(one.name for one in every('batch'))}."
+            f"one of {', '.join(one.name for one in published_laws())}."
         )
     return law

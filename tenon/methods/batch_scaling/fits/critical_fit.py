@@ -19,6 +19,10 @@ WORST = 0.10
 """Largest log residual that passes without a warning; the noisy quadratic, which follows the law, leaves 9 %."""
 
 
+HOPELESS = 0.5
+"""Log residual beyond which the steps are of no one target: there is nothing to fit."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CriticalFit:
     """A fitted hyperbola of steps and tokens."""
@@ -47,7 +51,7 @@ def fit_critical(rows: Iterable[Mapping[str, Any] | tuple[float, float]], *, lev
 
     Raises:
         DataError: Fewer than two different batches, a value that is no positive number, or steps that do not fall as
-            the batch grows.
+            the batch grows, or are farther from any such law than steps to one loss can be.
     """
     import numpy
     from scipy.optimize import least_squares
@@ -86,6 +90,13 @@ def fit_critical(rows: Iterable[Mapping[str, Any] | tuple[float, float]], *, lev
         raise DataError(
             f"The steps do not fall as the batch grows ({steps[0]:.0f} at batch {batch[0]:.0f}, {steps[-1]:.0f} at "
             f"{batch[-1]:.0f}): there is no critical batch to find. Tune the learning rate for every batch."
+        )
+    worst = int(numpy.abs(found.fun).argmax())
+    if abs(found.fun[worst]) > HOPELESS:
+        raise DataError(
+            f"At batch {batch[worst]:.4g} the {steps[worst]:.4g} steps are {numpy.exp(-found.fun[worst]):.3g} times "
+            "those of the best S_min + E_min/B: these are no steps to one loss. Give one row per batch, with the steps until "
+            "the same loss was reached, not a sweep of fixed numbers of tokens."
         )
     critical = e_min / s_min
     intervals = {} if stuck.any() else _intervals(found.x, found.fun, jacobian(found.x), level)

@@ -10,7 +10,7 @@ from tenon.core.errors import DataError
 if TYPE_CHECKING:
     from numpy import ndarray
 
-__all__ = ["RateForm", "Saturation", "fit_saturation"]
+__all__ = ["fit_saturation"]
 
 RateForm: TypeAlias = Literal["saturating", "adam_surge"]
 
