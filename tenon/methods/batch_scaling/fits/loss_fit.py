@@ -25,6 +25,7 @@ from tenon.methods.batch_scaling.fits.loss_forms import FORMS, Form, Points
 from tenon.methods.batch_scaling.fits.newton import Solution, minimise
 from tenon.methods.batch_scaling.fits.objective import Penalty
 from tenon.methods.batch_scaling.fits.uncertainty import (
+    SAME,
     bootstrap,
     compute_of,
     held_out,
@@ -187,7 +188,8 @@ def fit_form(
     curve = form.bind(points)(best.theta[None])
     singular = numpy.linalg.svd(curve.jacobian[0], compute_uv=False)
     condition = float(singular[0] / max(singular[-1], 1e-300))
-    warnings, doubts = list(best.warnings), limits_reached(form, points, best.theta, constants)
+    warnings: list[str] = []
+    doubts = [*best.doubts, *limits_reached(form, points, best.theta, constants)]
 
     intervals: dict[str, tuple[float, float]] = {}
     covariance, facts = None, {}
@@ -256,7 +258,8 @@ class Best(NamedTuple):
     """Sum of the penalties."""
     starts: ndarray
     """Where it began, (K, P), at most `polish` of them."""
-    warnings: tuple[str, ...]
+    doubts: tuple[str, ...]
+    """Why that may be no minimum."""
 
 
 def search(form: Form, points: Points, weights: ndarray, penalty: Penalty, config: LossFitConfig) -> Best:
@@ -274,12 +277,14 @@ def search(form: Form, points: Points, weights: ndarray, penalty: Penalty, confi
             way = descend(form.many_starts(points) if begin is starts else begin, steps=steps, far=far, finish=False)
             begin = way.theta[numpy.argsort(way.value, kind="stable")[:keep]]
     found = descend(begin)
-    best = int(numpy.where(found.converged, found.value, numpy.inf).argmin())
-    warnings: tuple[str, ...] = ()
-    if not found.converged.any():
-        best = int(found.value.argmin())
-        warnings = (f"No search converged: the best ended with a gradient of {found.gradient[best]:.2g} per run.",)
-    return Best(found.theta[best], float(found.value[best]), starts, warnings)
+    # The lowest end is the law. Of ends that are equal but for rounding, one that has converged.
+    near = found.value <= found.value.min() * (1 + SAME) + 1e-15
+    ends = numpy.flatnonzero(near & found.converged if (near & found.converged).any() else near)
+    best = int(ends[found.value[ends].argmin()])
+    doubts: tuple[str, ...] = ()
+    if not found.converged[best]:
+        doubts = (f"the search did not converge: its best end has a gradient of {found.gradient[best]:.2g} per run",)
+    return Best(found.theta[best], float(found.value[best]), starts, doubts)
 
 
 def _points(table: RunTable, form: Form, middle: Points | None = None) -> Points:

@@ -110,9 +110,12 @@ def bootstrap(
 
 def cells_of(points: Points) -> ndarray:
     """Number the distinct trainings: which cell each run belongs to, (n,)."""
-    columns = [points.x, points.y] if points.unique is None else [points.x, points.y, points.unique]
+    return _numbered(points.x, points.y, *([] if points.unique is None else [points.unique]))
+
+
+def _numbered(*logs: ndarray) -> ndarray:
     # Rounded, because D is often computed, and equal values then differ in their last digit.
-    return numpy.unique(numpy.round(numpy.stack(columns, -1), 9), axis=0, return_inverse=True)[1].reshape(-1)
+    return numpy.unique(numpy.round(numpy.stack(logs, -1), 9), axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def percentile_intervals(values: Mapping[str, ndarray], level: float) -> dict[str, tuple[float, float]]:
@@ -130,9 +133,12 @@ def compute_of(table: RunTable) -> ndarray:
 def holdout_mask(table: RunTable, rule: str | float) -> tuple[ndarray, str]:
     """Mark the runs that are predicted and not fitted: those of the largest compute.
 
+    An (N, D) is held out with all its runs: of one that is fitted too, another seed would be no prediction.
+
     Args:
         table: The runs.
-        rule: `largest_compute`, all runs within a factor of two of the largest compute; or a share of the runs.
+        rule: `largest_compute`, all runs within a factor of two of the largest compute; or a share of the runs, or a
+            little more, as whole (N, D) are.
 
     Returns:
         The mask, and the rule in words.
@@ -140,15 +146,18 @@ def holdout_mask(table: RunTable, rule: str | float) -> tuple[ndarray, str]:
     Raises:
         DataError: The rule is another, or it leaves nothing to fit.
     """
-    compute = compute_of(table)
+    member = _numbered(numpy.log(table["n_params"]), numpy.log(table["tokens"]))
+    compute = numpy.zeros(int(member.max()) + 1)
+    numpy.maximum.at(compute, member, compute_of(table))  # where it was measured, repeats may differ
+    compute = compute[member]
     if rule == "largest_compute":
         mask = compute > compute.max() / 2
         told = "all runs within a factor of two of the largest compute"
     elif isinstance(rule, int | float) and 0 < rule < 1:
         count = max(1, round(float(rule) * len(table)))
-        mask = numpy.zeros(len(table), dtype=bool)
-        mask[numpy.argsort(compute, kind="stable")[len(table) - count :]] = True
-        told = f"the {count} runs of the largest compute ({float(rule):.0%})"
+        order = numpy.lexsort((member, compute))[::-1]  # cells of one compute stay apart
+        mask = numpy.isin(member, member[order[:count]])
+        told = f"the {int(mask.sum())} runs of the largest compute ({float(rule):.0%})"
     else:
         raise DataError(f"holdout is {rule!r}; it must be 'largest_compute', or a share between 0 and 1.")
     if mask.all():
