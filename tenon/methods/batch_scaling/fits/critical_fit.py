@@ -95,8 +95,8 @@ def fit_critical(rows: Iterable[Mapping[str, Any] | tuple[float, float]], *, lev
     if abs(found.fun[worst]) > HOPELESS:
         raise DataError(
             f"At batch {batch[worst]:.4g} the {steps[worst]:.4g} steps are {numpy.exp(-found.fun[worst]):.3g} times "
-            "those of the best S_min + E_min/B: these are no steps to one loss. Give one row per batch, with the steps until "
-            "the same loss was reached, not a sweep of fixed numbers of tokens."
+            "those of the best S_min + E_min/B: these are no steps to one loss. Give one row per batch, with the "
+            "steps until the same loss was reached, not a sweep of fixed numbers of tokens."
         )
     critical = e_min / s_min
     intervals = {} if stuck.any() else _intervals(found.x, found.fun, jacobian(found.x), level)
