@@ -145,6 +145,9 @@ def test_cards_of_one_name_are_not_mixed_up() -> None:
     assert found.learning_rate == 2e-3
     assert (found.batch_low, found.batch_high) == (4e5, 4e5)
     assert [(row.caveat, row.value) for row in found.rows if row.used] == [("Of the batch", 4e5), ("Of the rate", 2e-3)]
+    far = own("fitted", batch=power(9e6, D=0.0), domain=Domain(D=(1e5, 1e6)))
+    found = plan(**AT, fitted=[far, batch, rate], max_batch=2e5)  # scaled from the batch in use, not from the far one
+    assert found.learning_rate == pytest.approx(2e-3 * 0.5**0.75)
     named = own("steplaw2025", learning_rate=power(2e-3, D=0.0), caveat="Of mine")
     found = plan(**AT, fitted=[named])
     assert [row.is_fitted for row in found.rows if row.used and row.quantity == "learning_rate"] == [True]
