@@ -223,10 +223,12 @@ def test_7_7_on_few_noisy_runs(group):
 
 
 def test_many_starts_end_where_few_do():
-    rows = runs_of(noise=0.01, seed=2, ratios=(5.0, 50.0))
+    """Of these runs a single start of the bracket, from the best point of the grid, ends higher."""
+    rows = runs_of(noise=0.02, seed=0, ratios=(5.0, 50.0))
     for form in ("equal_exponents", "kaplan"):
         few, many = (fit_loss_law(rows, QUICK, starts=starts, form=form, **KIND) for starts in ("varpro", "grid"))
-        assert many.objective == pytest.approx(few.objective, abs=1e-9)
+        assert few.objective == pytest.approx(many.objective, abs=1e-9)
+    assert fit_loss_law(rows, QUICK, form="kaplan", polish=1, **KIND).objective > few.objective + 1e-6
 
 
 @pytest.mark.parametrize(
