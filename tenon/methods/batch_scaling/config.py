@@ -50,7 +50,7 @@ class LossFitConfig:
     level: float = 0.95
     """Level of the intervals."""
     holdout: float = 0.0
-    """Share of the runs, those of the largest compute, that are predicted and not fitted; 0 holds out none."""
+    """Share of the runs, those of the largest compute, that are predicted and not fitted; whole (N, D); 0: none."""
     seed: int = 0
     """Of the bootstrap."""
 
@@ -78,7 +78,7 @@ class BatchFitConfig:
     threshold: float = 0.0025
     """`near_best`: relative distance from the cell's best loss; it moves the exponents, so it is reported."""
     bootstrap: int = 200
-    """Refits to resampled cells, for the intervals; 0 gives none."""
+    """Refits to resampled cells, for the covariance and a second opinion on the intervals; 0 does without."""
     level: float = 0.95
     """Level of the intervals."""
     seed: int = 0

@@ -31,7 +31,7 @@ class FittedLaw:
     params: Mapping[str, float]
     """The fitted constants, by name."""
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """Percentile bootstrap intervals of the constants and of what follows from them (`a`, the exponent of N_opt)."""
+    """Of the constants and of what follows from them (`a`, the exponent of N_opt); their kind is in `estimator`."""
     covariance: Sequence[Sequence[float]] | None = None
     """Of `params`, in their order, over the bootstrap."""
     objective: float = 0.0
