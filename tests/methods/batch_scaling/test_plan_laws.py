@@ -11,7 +11,7 @@ from tenon.methods.batch_scaling.fits.law_card import FittedLaw
 from tenon.methods.batch_scaling.laws.law import Domain, Law, PowerLaw
 from tenon.methods.batch_scaling.laws.loss import ParametricLoss, ThreeTermLoss
 from tenon.methods.batch_scaling.plans.law_rows import LawRow, choose_rate
-from tenon.methods.batch_scaling.plans.planner import Plan, plan
+from tenon.methods.batch_scaling.plans.planner import Plan, loss_law_of, plan
 
 FACTS: dict[str, Any] = {"title": "", "equation": "", "source": "test", "tag": "fitted"}
 AT: dict[str, Any] = {"params": "1B", "tokens": "20B", "seq_len": 1000, "per_device": 1}
@@ -46,6 +46,17 @@ def test_a_learning_rate_of_the_batch_stops_at_the_best_batch() -> None:
     assert "asked at the best batch, 200k" in beyond.learning_rate_how
     below = plan(**AT, fitted=cards, max_batch=1e5)
     assert below.learning_rate == pytest.approx(1e-3)  # below it the law is followed
+
+
+def test_a_learning_rate_is_scaled_from_its_own_laws_batch() -> None:
+    found = plan(**AT, max_batch=2e5)
+    step = rows_of(found, "learning_rate")["steplaw2025"]
+    partner = rows_of(found, "batch")["steplaw2025"].value
+    assert step.used
+    assert partner is not None
+    assert step.value is not None
+    assert abs(found.batch_wanted / partner - 1) > 0.02  # the plan's batch is a median of several laws, and not that
+    assert found.learning_rate == pytest.approx(step.value * (found.batch_tokens / partner) ** 0.75)
 
 
 def test_your_own_learning_rate_out_of_reach_is_refused_unless_forced() -> None:
@@ -145,6 +156,7 @@ def test_cards_of_one_name_are_not_mixed_up() -> None:
     assert found.learning_rate == 2e-3
     assert (found.batch_low, found.batch_high) == (4e5, 4e5)
     assert [(row.caveat, row.value) for row in found.rows if row.used] == [("Of the batch", 4e5), ("Of the rate", 2e-3)]
+    assert loss_law_of("fitted", [FittedLaw(law=loss, params={}), batch]) is loss
     far = own("fitted", batch=power(9e6, D=0.0), domain=Domain(D=(1e5, 1e6)))
     found = plan(**AT, fitted=[far, batch, rate], max_batch=2e5)  # scaled from the batch in use, not from the far one
     assert found.learning_rate == pytest.approx(2e-3 * 0.5**0.75)

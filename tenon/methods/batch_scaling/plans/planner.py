@@ -254,8 +254,9 @@ def loss_law_of(name: str | None, fitted: Sequence[Any]) -> LossLaw:
         own = [card.law for card in fitted if isinstance(card.law, LossLaw)]
         own.sort(key=lambda law: isinstance(law, ThreeTermLoss))  # that one was fitted for its batch
         return own[0] if own else loss_law_of("besiroglu2024", ())
-    mine = {card.law.name: card.law for card in fitted}
-    law = mine[name] if name in mine else get(name)
+    mine = [card.law for card in fitted if card.law.name == name]
+    mine.sort(key=lambda law: not isinstance(law, LossLaw))  # cards of one name: the one of the loss is meant
+    law = mine[0] if mine else get(name)
     if not isinstance(law, LossLaw):
         raise ConfigError(f"loss_law is {name!r}, which gives no loss of N and D; besiroglu2024 does.")
     return law
