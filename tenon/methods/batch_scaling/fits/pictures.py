@@ -19,13 +19,15 @@ __all__ = ["draw_batch_law", "draw_cells", "draw_critical", "draw_loss_fit", "dr
 
 def draw_loss_fit(fitted: FittedLaw) -> Figure:
     """Draw measured losses with the law, and the residuals, against compute; held-out runs are hollow."""
-    import matplotlib.pyplot as plt
     import numpy
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
 
     rows = fitted.residuals
     held = (fitted.holdout or {}).get("runs", ())
     with style():
-        figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.8))
+        figure = Figure(figsize=(9.0, 3.8))
+        left, right = figure.subplots(1, 2)
         sizes = numpy.array([row["N"] for row in rows])
         colours = numpy.log10(sizes)
         limits = {"vmin": colours.min(), "vmax": colours.max() + 1e-9, "cmap": "viridis"}
@@ -34,7 +36,7 @@ def draw_loss_fit(fitted: FittedLaw) -> Figure:
         for size in numpy.unique(sizes)[:: max(1, len(numpy.unique(sizes)) // 8)]:
             tokens = numpy.array([row["D"] for row in rows if row["N"] == size])
             line = numpy.geomspace(tokens.min(), tokens.max(), 40)
-            colour = plt.get_cmap("viridis")((numpy.log10(size) - limits["vmin"]) / (limits["vmax"] - limits["vmin"]))
+            colour = colormaps["viridis"]((numpy.log10(size) - limits["vmin"]) / (limits["vmax"] - limits["vmin"]))
             left.plot(6 * size * line, fitted.law.loss(size, line), color=colour, linewidth=1)
         right.axhline(0, color="#62625d", linewidth=1)
         percent = [100 * row["residual"] for row in rows]
@@ -55,18 +57,20 @@ def draw_loss_fit(fitted: FittedLaw) -> Figure:
 
 def draw_cells(cells: Sequence[Cell], most: int = 9) -> Figure:
     """Draw, for every (N, D), the loss above the best one against the batch, learning rates tuned anew for each."""
-    import matplotlib.pyplot as plt
     import numpy
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
 
     shown = [cells[i] for i in numpy.unique(numpy.linspace(0, len(cells) - 1, min(most, len(cells))).astype(int))]
     tokens = numpy.log([cell.D for cell in shown])
     shades = (tokens - tokens.min()) / max(float(numpy.ptp(tokens)), 1e-9)  # the more data, the lighter
     with style():
-        figure, axes = plt.subplots(figsize=(8.4, 4.2))
+        figure = Figure(figsize=(8.4, 4.2))
+        axes = figure.subplots()
         for place, cell in enumerate(shown):
             best = min(one.loss for one in cell.batches)
             batches = [one.batch for one in cell.batches]
-            colour = plt.get_cmap("viridis")(0.92 * shades[place])
+            colour = colormaps["viridis"](0.92 * shades[place])
             axes.plot(batches, [one.loss - best for one in cell.batches], label=f"N {cell.N:.3g}, D {cell.D:.3g}",
                       color=colour, marker=MARKS[place % len(MARKS)], markersize=4, linewidth=1.2)  # fmt: skip
             if cell.status == "ok":
@@ -82,12 +86,13 @@ def draw_cells(cells: Sequence[Cell], most: int = 9) -> Figure:
 
 def draw_batch_law(fitted: FittedLaw, cells: Sequence[Cell], laws: Sequence[Any] = ()) -> Figure:
     """Draw the best batch of every cell against its tokens, the fitted law, and published ones for comparison."""
-    import matplotlib.pyplot as plt
     import numpy
+    from matplotlib.figure import Figure
 
     used = [cell for cell in cells if cell.status == "ok"]
     with style():
-        figure, axes = plt.subplots(figsize=(7.0, 4.2))
+        figure = Figure(figsize=(7.0, 4.2))
+        axes = figure.subplots()
         tokens = numpy.array([cell.D for cell in used])
         axes.scatter(tokens, [cell.batch for cell in used], c="#1d1d1b", s=22, label="best batch of a cell", zorder=3)
         line = numpy.geomspace(tokens.min() / 2, tokens.max() * 2, 40)
@@ -106,11 +111,12 @@ def draw_batch_law(fitted: FittedLaw, cells: Sequence[Cell], laws: Sequence[Any]
 
 def draw_critical(rows: Sequence[Mapping[str, Any]], s_min: float, e_min: float, unit: str = "tokens") -> Figure:
     """Draw steps against tokens to one loss, with the hyperbola (S/S_min - 1)(E/E_min - 1) = 1."""
-    import matplotlib.pyplot as plt
     import numpy
+    from matplotlib.figure import Figure
 
     with style():
-        figure, axes = plt.subplots(figsize=(6.0, 4.0))
+        figure = Figure(figsize=(6.0, 4.0))
+        axes = figure.subplots()
         axes.plot([row["batch"] * row["steps"] for row in rows], [row["steps"] for row in rows], "o", label="measured")
         batch = numpy.geomspace(min(row["batch"] for row in rows), max(row["batch"] for row in rows), 80)
         axes.plot(e_min + s_min * batch, s_min + e_min / batch, label="fitted")
@@ -125,11 +131,12 @@ def draw_critical(rows: Sequence[Mapping[str, Any]], s_min: float, e_min: float,
 
 def draw_scores(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw how much loss each law leaves above the best of a sweep, with its own learning rate and with the best."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     ordered = sorted(rows, key=lambda row: row["joint_mean"], reverse=True)
     with style():
-        figure, axes = plt.subplots(figsize=(7.0, 0.6 + 0.5 * len(ordered)))
+        figure = Figure(figsize=(7.0, 0.6 + 0.5 * len(ordered)))
+        axes = figure.subplots()
         places = range(len(ordered))
         axes.barh([p + 0.2 for p in places], [row["joint_mean"] for row in ordered], 0.36, label="batch and rate")
         axes.barh([p - 0.2 for p in places], [row["batch_mean"] for row in ordered], 0.36, label="batch, rate tuned")
