@@ -79,9 +79,7 @@ def run_sweep(run: Run, config: SweepConfig, data: SweepData) -> dict[str, Any]:
     write_atomic(run.path / f"{ROWS}.csv", _csv(rows))
     run.table("cells", table, "The batch and learning rate of least held-out loss; an edge is a bound and no optimum.")
     if len(config.batch_tokens) > 1 and 2 * len(diverged) <= len(rows):
-        caption = (
-            "Loss against batch, learning rate tuned for each; a best batch at an end wants more batches."
-        )
+        caption = "Loss against batch, learning rate tuned for each; a best batch at an end wants more batches."
         run.figure("cells", draw_cells(find_cells(rows)), caption, "A line per model and tokens.")
     if diverged:
         run.note(f"{len(diverged)} of {len(rows)} trainings diverged: {', '.join(diverged)}.")
