@@ -168,7 +168,7 @@ def branch_command(
         list[int] | None, typer.Option("--factor", help="A multiple of the base batch; several. 2, 4 and 8 unless set.")
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Loss above the base branch's that is no loss [nats].")
+        float, typer.Option(min=0, help="Loss above the base branch's that is no loss, in nats.")
     ] = 0.01,
     smooth: Annotated[
         float, typer.Option(help="Share of the tokens, at the end, that losses are averaged over.")

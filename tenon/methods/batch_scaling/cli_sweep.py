@@ -27,10 +27,12 @@ def sweep_command(
     from tenon.core.config import load
     from tenon.core.run import Run
     from tenon.methods.batch_scaling.sweeps.data import load_sweep_data
+    from tenon.methods.batch_scaling.sweeps.grid import cells_of
     from tenon.methods.batch_scaling.sweeps.sweep import ROWS, run_sweep
 
     presets = {name: one for name, one in PRESETS.items() if isinstance(one, SweepConfig)}
     settings = load(SweepConfig, presets=presets, preset=preset, file=config, sets=with_seed(sets, seed))
+    cells_of(settings)  # refused before the folder is begun, which keeps its settings
     data = load_sweep_data(settings)
     with Run.open(out, config=settings, command=given(), seed=settings.seed, identity={"text": data.sha256}) as run:
         facts = run_sweep(run, settings, data)

@@ -19,6 +19,7 @@ from tenon.methods.batch_scaling.laws.law import Law, PowerLaw
 from tenon.methods.batch_scaling.laws.loss import LossLaw, ThreeTermLoss
 from tenon.methods.batch_scaling.plans.pictures import draw_batches, draw_isoflop
 from tenon.methods.batch_scaling.plans.planner import plan
+from tenon.methods.batch_scaling.plans.show import shipped_surface
 
 app = typer.Typer()
 app.command("plan")(plan_command)
@@ -73,9 +74,7 @@ def test_the_command_is_the_function() -> None:
     ],
 )
 def test_every_option_arrives(words: tuple[str, ...], given: dict[str, object]) -> None:
-    told, found = json.loads(run("plan", *words, "--json")), plan(**given).to_dict()  # type: ignore[arg-type]
-    for content in (told, found):
-        content.pop("flat")  # the shipped surface is of the command alone
+    told, found = json.loads(run("plan", *words, "--json")), plan(**given, surface=shipped_surface()).to_dict()  # type: ignore[arg-type]
     assert told == json.loads(json.dumps(found))
 
 
@@ -184,3 +183,13 @@ def test_a_plan_in_text_imports_nothing_heavy() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split("\n")
     assert told[:2] == ["0", "[]"]
+
+
+def test_a_negative_price_is_refused() -> None:
+    with pytest.raises(ConfigError, match="it must be 0 or more"):
+        run("plan", "--params", "1B", "--gpus", "8xH100", "--price", "-3")
+
+
+def test_a_batch_outside_the_flat_region_is_told() -> None:
+    words = ("plan", "--params", "1B", "--tokens", "20B", "--use", "shuai2024.fixed_data", "--force", "--json")
+    assert any("outside the flat region" in one for one in json.loads(run(*words))["warnings"])

@@ -549,3 +549,8 @@ def test_7_14_coverage_of_a_few():
 def test_7_14_coverage():
     hits, _ = coverage(200)
     assert all(180 <= count <= 198 for count in hits.values()), hits
+
+
+def test_one_run_is_no_law() -> None:
+    with pytest.raises(DataError, match="There is one run"):
+        fit_loss_law([{"n_params": 1e8, "tokens": 1e9, "loss": 3.0}], n_kind="total")

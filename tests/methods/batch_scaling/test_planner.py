@@ -312,7 +312,9 @@ def test_far_extrapolation_is_told_then_refused_then_forced() -> None:
     card = own(batch=power(0.5, D=0.5), domain=Domain(D=(1e8, 1e9)))
     found = plan(params="1B", tokens="20B", fitted=[card])  # 1.3 decades
     assert any("1.3 decades (a factor 20)" in one for one in found.warnings)
-    with pytest.raises(ConfigError, match=r"mine is 2\.3 decades outside its range; it covers D = 100B"):
+    with pytest.raises(
+        ConfigError, match=r"mine is 2\.3 decades outside its range; two decades beyond it end at D = 100B"
+    ):
         plan(params="1B", tokens="200B", fitted=[card])
     assert plan(params="1B", tokens="100B", fitted=[card]).batch_wanted == pytest.approx(0.5 * 1e11**0.5)
     assert plan(params="1B", tokens="200B", fitted=[card], force=True).batch_wanted == pytest.approx(0.5 * 2e11**0.5)

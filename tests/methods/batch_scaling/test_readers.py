@@ -490,3 +490,10 @@ def test_a_format_is_not_forced_upon_other_columns(tmp_path: Path) -> None:
         read_runs(written(tmp_path, "a,b\n1,2\n"), format="epoch")
     with pytest.raises(ConfigError, match="format is 'excel'"):
         read_runs(written(tmp_path, HEAD + ROW), format="excel")  # type: ignore[arg-type]
+
+
+def test_flops_in_pf_days_are_not_taken_for_flops() -> None:
+    rows = [{"n_params": 1e8, "flops": 1e-2, "loss": 3.0}, {"n_params": 1e8, "flops": 2e-2, "loss": 2.9}]
+    with pytest.raises(DataError, match="flops=pf-days"):
+        read_runs(rows)
+    assert read_runs(rows, units=["flops=pf-days"])["tokens"][0] == pytest.approx(1e-2 * 8.64e19 / 6e8)

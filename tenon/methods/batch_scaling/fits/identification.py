@@ -29,6 +29,8 @@ def require_variation(points: Points) -> None:
             design (ln N, ln D), which is infinite if they are exactly on one.
     """
     cells = int(cells_of(points).max()) + 1
+    if len(points.x) < 2:
+        raise DataError(f"There is one run; a loss law needs {DISTINCT} distinct (N, D) or more. Train more.")
     singular = numpy.linalg.svd(numpy.stack([points.x, points.y], -1), compute_uv=False) / numpy.sqrt(len(points.x))
     condition = singular[0] / singular[1] if singular[1] > 1e-12 else numpy.inf
     told = f"the condition number of (ln N, ln D) is {condition:.3g}"

@@ -45,6 +45,12 @@ def snippet(plan: Plan) -> str:
     told = training_arguments(plan, None, None, None)
     told["learning_rate"] = float(f"{told['learning_rate']:.3g}")
     lines = [f"    {name}={value!r}," for name, value in told.items()]
+    lines.append("    # bf16=True,  # on a GPU: time and memory count on it")
+    if plan.shard != "none":
+        lines.append(f"    # memory counts on {plan.shard} being sharded: give fsdp or DeepSpeed, or it does not fit")
+    lines.append(
+        "    # of the laws' own settings: AdamW's beta2 of 0.95 and weight decay of 0.1 are usual, not Trainer's"
+    )
     layout = f"{plan.world_size} process{'es' if plan.world_size > 1 else ''}"
     head = f"# {short(plan.batch_tokens)} tokens per step on {layout}; rows packed to {plan.seq_len} tokens"
     return "\n".join(

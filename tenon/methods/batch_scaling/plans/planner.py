@@ -122,6 +122,8 @@ def plan(
     for name, value in (("seq_len", seq_len), ("world_size", world_size), ("per_device", per_device)):
         if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
             raise ConfigError(f"{name} is {value!r}; it must be a whole number, 1 or more.")
+    if price_per_gpu_hour is not None and not price_per_gpu_hour >= 0:
+        raise ConfigError(f"price_per_gpu_hour is {price_per_gpu_hour!r}; it must be 0 or more.")
     if not 0 < mfu <= 1:
         raise ConfigError(f"mfu is {mfu!r}; it must be above 0 and at most 1: the share of the peak that is reached.")
     shape = None if model is None else shape_of(model)
@@ -166,9 +168,7 @@ def plan(
         max_steps=_count(max_steps, "max_steps"),
         force=force,
     )
-    if loss is not None and isinstance(
-        law, ThreeTermLoss
-    ):  # the laws were asked at its best batch, before there was one
+    if loss is not None and isinstance(law, ThreeTermLoss):  # asked at its best batch before, when there was no other
         loss = float(law.loss(budget.count(law.n_kind), budget.D, fit.batch_tokens))
     steps = math.ceil(budget.D / fit.batch_tokens)
     warmup_steps = warmup_of(steps, warmup)
@@ -195,6 +195,12 @@ def plan(
         )
     warnings += [*batch.warnings, *(chosen_rate.warnings if chosen_rate else ()), *fit.warnings, *wasteful]
     warnings += [*placed.warnings, *short_training(steps, warmup_steps)]
+    flat = _flat(surface, fitted, budget.D)
+    if flat is not None and not flat[0] <= fit.batch_tokens <= flat[1]:
+        warnings.append(
+            f"The batch is outside the flat region, {short(flat[0])} to {short(flat[1])} tokens, of the one public "
+            "sweep that shows it (StepLaw's, unless a card of yours has one)."
+        )
     realised = steps * fit.batch_tokens
     hours = realised * budget.flops_per_token / rate
     return Plan(
@@ -214,7 +220,7 @@ def plan(
         batch_how=f"{batch.how}: {', '.join(batch.names)}",
         batch_change=fit.change,
         batch_limit=fit.limit,
-        flat=_flat(surface, fitted, budget.D),
+        flat=flat,
         critical_batch=critical,
         overhead=overhead,
         learning_rate=learning_rate,
@@ -304,7 +310,10 @@ def _predict_loss(law: LossLaw, budget: Budget, unique: float | None, force: boo
     distance = law.domain.distance(N=n, D=budget.D)
     if distance > MAX_DECADES and not force:
         near = nearest_inside(law.name, {"N": law.domain.N, "D": law.domain.D}, {"N": n, "D": budget.D})
-        return None, [f"No loss is predicted: {law.name} is {distance:.1f} decades away; it covers {near}."]
+        return None, [
+            f"No loss is predicted: {law.name} is {distance:.1f} decades away; two decades beyond its range end at "
+            f"{near}."
+        ]
     if distance > 1:
         return float(loss), [f"The loss of {law.name} is extrapolated by {distance:.1f} decades."]
     return float(loss), []
@@ -371,9 +380,10 @@ def _scaled(
 
 
 def _flat(surface: Any, fitted: Sequence[Any], tokens: float) -> tuple[float, float] | None:
+    """Give the flat region, where a three-term law knows of it: its runs are within a decade."""
     cards = [*fitted, *([surface] if surface is not None else [])]
     law = next((card.law for card in cards if isinstance(card.law, ThreeTermLoss)), None)
-    return None if law is None else flat_region(law, tokens)
+    return None if law is None or law.domain.distance(D=tokens) > 1 else flat_region(law, tokens)
 
 
 def _counts(shape: ModelShape) -> dict[str, int]:

@@ -140,6 +140,14 @@ def _odd(table: RunTable) -> list[str]:
     if not len(table):
         return []
     notes = []
+    derived = numpy.abs(table["flops"] / (6 * table["n_params"] * table["tokens"]) - 1) < 1e-9  # from the FLOPs
+    tiny = derived & (table["tokens"] < 1e-4 * table["n_params"])
+    if numpy.any(tiny):
+        row = int(numpy.flatnonzero(tiny)[0])
+        raise DataError(
+            f"{table.where(row, 'tokens')}: {table['flops'][row]:.4g} FLOPs and {table['n_params'][row]:.4g} parameters "
+            f"leave {table['tokens'][row]:.3g} tokens. Are the FLOPs in PF-days? Say units flops=pf-days."
+        )
     if table.n_kind is None and not table.kinds:
         notes.append("which parameters are counted (n_kind) is not said: embeddings move exponents of small models")
     small = (table["tokens"] < 1e6) & (table["n_params"] > 1e6)
