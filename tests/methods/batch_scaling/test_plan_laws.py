@@ -216,3 +216,14 @@ def test_hours_follow_the_share_of_the_peak_that_is_reached() -> None:
     found = plan(**AT, gpus=8, mfu=0.3)
     assert found.gpu_hours == pytest.approx(found.compute / (989e12 * 0.3 * 3600))
     assert found.days == pytest.approx(found.gpu_hours / 8 / 24)
+
+
+def test_an_own_learning_rate_far_from_its_runs_and_above_all_others_is_doubted() -> None:
+    """A rate fitted at one small size, taken to a large one; steplaw2025 and porian2024 are inside their ranges there."""
+    for rate, is_doubted in ((1e-2, True), (1e-4, False)):
+        card = own("small", domain=Domain(N=(1e8, 1e8)), learning_rate=power(rate, D=0.0))
+        found = plan(params="800M", tokens="16B", fitted=[card])
+        assert found.learning_rate == pytest.approx(rate)
+        assert any("too high a rate diverges" in one for one in found.warnings) is is_doubted
+    inside = own("same", domain=Domain(N=(1e8, 1e9)), learning_rate=power(1e-2, D=0.0))
+    assert not any("too high" in one for one in plan(params="800M", tokens="16B", fitted=[inside]).warnings)

@@ -12,10 +12,18 @@ from tenon.methods.batch_scaling.laws import Law
 from tenon.methods.batch_scaling.laws.loss import DataLimitedLoss, LossLaw
 from tenon.methods.batch_scaling.plans.allocation import MAX_DECADES, Budget
 from tenon.methods.batch_scaling.plans.batch import MIN_STEPS
-from tenon.methods.batch_scaling.plans.law_rows import choose_batch, choose_rate, rows_of
+from tenon.methods.batch_scaling.plans.law_rows import LawRow, choose_batch, choose_rate, rows_of
 from tenon.methods.batch_scaling.plans.units import short
 
-__all__ = ["check_cards", "check_reach", "check_unique", "nearest_compute", "nearest_told", "short_training"]
+__all__ = [
+    "check_cards",
+    "check_reach",
+    "check_unique",
+    "nearest_compute",
+    "nearest_told",
+    "own_rate_doubts",
+    "short_training",
+]
 
 SHORT = 2000
 """Steps below which a plan warns."""
@@ -102,6 +110,20 @@ def nearest_told(budget: Budget, law: LossLaw, chosen: Sequence[tuple[Law, bool]
         yield
     except ConfigError as error:
         raise ConfigError(f"{error} {nearest_compute(budget, law, chosen, are_named)}".rstrip()) from error
+
+
+def own_rate_doubts(own: LawRow, others: Sequence[LawRow]) -> list[str]:
+    """Doubt a user's own learning rate that is outside its runs and above all published laws inside theirs.
+
+    A rate that was fitted at one model size says nothing of its fall with size, and too high a rate diverges.
+    """
+    inside = [row.value for row in others if not row.is_fitted and row.extrapolation == 0 and row.value is not None]
+    if not own.is_fitted or not own.extrapolation or not inside or own.value is None or own.value <= max(inside):
+        return []
+    return [
+        f"Your law's learning rate of {own.value:.3g}, {own.extrapolation:.1f} decades outside its runs, is above those "
+        f"of all published laws that are inside theirs (at most {max(inside):.3g}): too high a rate diverges."
+    ]
 
 
 def short_training(steps: int, warmup_steps: int) -> list[str]:

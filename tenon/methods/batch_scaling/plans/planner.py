@@ -22,6 +22,7 @@ from tenon.methods.batch_scaling.plans.checks import (
     check_reach,
     check_unique,
     nearest_told,
+    own_rate_doubts,
     short_training,
 )
 from tenon.methods.batch_scaling.plans.gpus import gpu_of
@@ -193,6 +194,7 @@ def plan(
             f"Laws disagree: {low[1]} says a learning rate of {low[0]:.3g}, {high[1]} {high[0]:.3g}; their schedules "
             "differ, too."
         )
+    warnings += [] if chosen_rate is None else own_rate_doubts(chosen_rate.rows[0], reach)
     warnings += [*batch.warnings, *(chosen_rate.warnings if chosen_rate else ()), *fit.warnings, *wasteful]
     warnings += [*placed.warnings, *short_training(steps, warmup_steps)]
     flat = _flat(surface, fitted, budget.D)
