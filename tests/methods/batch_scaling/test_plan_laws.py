@@ -219,7 +219,7 @@ def test_hours_follow_the_share_of_the_peak_that_is_reached() -> None:
 
 
 def test_an_own_learning_rate_far_from_its_runs_and_above_all_others_is_doubted() -> None:
-    """A rate fitted at one small size, taken to a large one; steplaw2025 and porian2024 are inside their ranges there."""
+    """A rate fitted at one small size, taken to a large one, where steplaw2025 and porian2024 are at home."""
     for rate, is_doubted in ((1e-2, True), (1e-4, False)):
         card = own("small", domain=Domain(N=(1e8, 1e8)), learning_rate=power(rate, D=0.0))
         found = plan(params="800M", tokens="16B", fitted=[card])

@@ -121,8 +121,8 @@ def own_rate_doubts(own: LawRow, others: Sequence[LawRow]) -> list[str]:
     if not own.is_fitted or not own.extrapolation or not inside or own.value is None or own.value <= max(inside):
         return []
     return [
-        f"Your law's learning rate of {own.value:.3g}, {own.extrapolation:.1f} decades outside its runs, is above those "
-        f"of all published laws that are inside theirs (at most {max(inside):.3g}): too high a rate diverges."
+        f"Your law's learning rate of {own.value:.3g}, {own.extrapolation:.1f} decades outside its runs, is above "
+        f"those of all published laws that are inside theirs (at most {max(inside):.3g}): too high a rate diverges."
     ]
 
 
