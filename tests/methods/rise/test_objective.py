@@ -42,12 +42,13 @@ def moved() -> Any:
 def test_7_01_at_the_start_every_pair_has_ln_2(tmp_path: Path, share: bool, precompute: bool) -> None:
     trainer = trainer_of(tmp_path, replace(RISE, share_prefix=share, precompute_reference=precompute))
     trainer.model.train()
+    # Sums of float32 log-probabilities in another grouping: how they round differs between processors.
     for one in range(len(ROWS)):
-        assert float(loss_of(trainer, [one]).detach()) == pytest.approx(0.693147, abs=1e-6)
+        assert float(loss_of(trainer, [one]).detach()) == pytest.approx(LN2, abs=5e-6)
     figures: dict[str, float] = {}
     trainer.log(figures)
     for name in ("rewards/chosen", "rewards/rejected", "rewards/margins", "margins/full", "margins/edit"):
-        assert figures[name] == pytest.approx(0, abs=2e-6)
+        assert figures[name] == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize(("beta", "expected"), [(0.4, 0.437488), (0.1, 0.620957)])
