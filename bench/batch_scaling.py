@@ -151,7 +151,7 @@ def main() -> None:
     told = "" if args.runs is None else f" --runs {args.runs.name} --drop-top {args.drop_top}"
     command = f"python bench/batch_scaling.py{told} --rounds {args.rounds} --values {args.values}"
     command += " --grid" if args.grid else ""
-    write_results(args.out, command=command, seed=0, weights="none", **found)
+    write_results(args.out, command=command, seed=0, weights="none: no model", **found)
 
 
 def show(found: dict[str, Any]) -> None:
