@@ -37,7 +37,9 @@ def quadratic_command(
         run.figure("steps", picture, "Steps against samples to one loss.", "Points on a hyperbola.")
         page = run.report("Batch-size scaling: the noisy quadratic")
     if results is not None:
-        write_results(results, command=given(shortened=True), seed=0, weights="none: no model", batches=rows, facts=facts)
+        write_results(
+            results, command=given(shortened=True), seed=0, weights="none: no model", batches=rows, facts=facts
+        )
     text = (
         f"S_min {facts['s_min']:.4g} steps, E_min {facts['e_min']:.4g} samples, critical batch "
         f"{facts['critical_batch']:.3g}; worst residual {100 * facts['largest_residual']:.1f} %\nThe page is {page}"
