@@ -214,8 +214,6 @@ def _shareable(facts: dict[str, Any], law: str) -> dict[str, Any]:
         kept["cells"] = facts["residuals"]
         sensitivity = facts["estimator"].get("sensitivity", {})
         kept["sensitivity"] = [{"estimator": name, **found} for name, found in sensitivity.items()]
-    if facts.get("source"):  # without the folders of this machine
-        kept["source"] = ", ".join(Path(one).name for one in facts["source"].split(", "))
     if facts.get("holdout"):
         kept["holdout"] = {name: value for name, value in facts["holdout"].items() if name != "runs"}
     return {**kept, "residuals": []} if "law" in facts else kept

@@ -88,8 +88,13 @@ class FittedLaw:
             "bootstrap": dict(self.bootstrap),
             "condition_number": self.condition_number,
             "data_sha256": self.data_sha256,
-            "source": self.source,
+            "source": _names(self.source),
         }
+
+
+def _names(source: str) -> str:
+    """Give files by their last names alone: a card travels, the folders of a machine do not."""
+    return ", ".join(Path(one).name if "/" in one and Path(one).suffix else one for one in source.split(", "))
 
 
 def save_card(fitted: FittedLaw, path: Path) -> Path:
@@ -146,7 +151,7 @@ _LOSSES: dict[str, tuple[type[LossLaw], tuple[str, ...]]] = {
 def _law_to_dict(law: Law) -> dict[str, Any]:
     for kind, (cls, names) in _LOSSES.items():
         if type(law) is cls:
-            return {"kind": kind, "source": law.source, **{name: getattr(law, name) for name in names}}
+            return {"kind": kind, "source": _names(law.source), **{name: getattr(law, name) for name in names}}
     powers = {
         quantity: {
             "coefficient": one.coefficient,
@@ -157,7 +162,7 @@ def _law_to_dict(law: Law) -> dict[str, Any]:
         for quantity, one in law.formulas.items()
         if isinstance(one, PowerLaw)
     }
-    return {"kind": "powers", "source": law.source, "formulas": powers}
+    return {"kind": "powers", "source": _names(law.source), "formulas": powers}
 
 
 def _law_from_dict(card: Mapping[str, Any]) -> Law:
