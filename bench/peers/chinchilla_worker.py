@@ -16,6 +16,7 @@ from typing import Any
 ANSWERS = os.fdopen(os.dup(1), "w")  # stdout is for answers alone; whatever libraries print goes to stderr
 os.dup2(2, 1)
 
+# Below, since they print while they are imported: E402 is silenced for that.
 import numpy as np  # noqa: E402
 from chinchilla import Chinchilla  # noqa: E402
 from chinchilla._metrics import log_huber  # noqa: E402
@@ -65,7 +66,7 @@ def main() -> None:
         request = json.loads(line)
         try:
             answer = {"answer": getattr(worker, request.pop("do"))(**request)}
-        except Exception:
+        except Exception:  # whatever it is, it is the answer: the other process tells it
             answer = {"error": traceback.format_exc()}
         print(json.dumps(answer), file=ANSWERS, flush=True)
 

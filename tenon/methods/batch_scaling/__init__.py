@@ -48,5 +48,5 @@ __getattr__ = on_demand(
 )
 
 # Now, because a later import of a submodule would take its name; both are light.
-from tenon.methods.batch_scaling import laws  # noqa: E402
+from tenon.methods.batch_scaling import laws  # noqa: E402 - it would be shadowed by a later import
 from tenon.methods.batch_scaling.demo import demo  # noqa: E402 - it reads CARD

@@ -109,7 +109,7 @@ def fit_batch_law(
         source=table.source,
         tag="fitted",
         formulas=found.formulas,
-        n_kind=table.n_kind or "non_embedding",  # type: ignore[arg-type]
+        n_kind=table.n_kind or "non_embedding",  # type: ignore[arg-type]  # a table's text is one of NKind, as readers check
         domain=facts.domain(used),
         caveat="Of this sweep's data, schedule and optimiser. The learning rate is that of the best batch.",
     )

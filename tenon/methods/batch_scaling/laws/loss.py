@@ -11,6 +11,7 @@ C = k N D the two are in balance where
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -55,9 +56,10 @@ class PowerTerms(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossLaw(Law):
+class LossLaw(Law, ABC):
     """A law that gives the loss; what follows from it (`params`, `tokens`) is told by its own methods."""
 
+    @abstractmethod
     def loss(self, N: Any, D: Any) -> Any:
         """Give the loss [nats per token].
 
@@ -68,11 +70,10 @@ class LossLaw(Law):
         Raises:
             ConfigError: A value is no positive, finite number.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def terms(self) -> PowerTerms:
         """Give the two terms that the optimum balances, the batch being at its best."""
-        raise NotImplementedError
 
     def optimal(self, C: Any, *, flops_per_token_per_param: float = 6.0, force: bool = False) -> Allocation:
         """Share compute between model and data for the least loss, in closed form.
