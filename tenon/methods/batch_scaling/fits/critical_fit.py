@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenon.core.errors import DataError
+from tenon.core.scoring.student import t_quantile
 
 __all__ = ["CriticalFit", "fit_critical"]
 
@@ -115,13 +116,12 @@ def fit_critical(rows: Iterable[Mapping[str, Any] | tuple[float, float]], *, lev
 
 def _intervals(theta: Any, residuals: Any, jacobian: Any, level: float) -> dict[str, tuple[float, float]]:
     import numpy
-    from scipy.stats import t
 
     free = len(residuals) - 2
     if free < 1:
         return {}
     covariance = numpy.linalg.inv(jacobian.T @ jacobian) * float(residuals @ residuals) / free
-    reach = float(t.ppf(0.5 + level / 2, free))
+    reach = t_quantile(free, level=level)
     result = {}
     for name, pull in (("s_min", (1, 0)), ("e_min", (0, 1)), ("critical_batch", (-1, 1))):
         middle, half = float(numpy.dot(pull, theta)), reach * float(numpy.sqrt(pull @ covariance @ numpy.array(pull)))

@@ -14,6 +14,7 @@ import numpy
 from numpy import ndarray
 
 from tenon.core.errors import ConfigError, DataError
+from tenon.core.scoring.student import t_quantile
 from tenon.core.seeds import numpy_rng
 from tenon.methods.batch_scaling.fits.loss_fit import usable_runs
 from tenon.methods.batch_scaling.fits.uncertainty import compute_of
@@ -265,10 +266,8 @@ def _line(x: ndarray, y: ndarray, weights: ndarray) -> tuple[float, float]:
 
 
 def _student(x: ndarray, y: ndarray, slope: float, constant: float) -> tuple[float, float]:
-    from scipy.stats import t
-
     free = len(x) - 2
     residual = y - slope * x - constant
     error = numpy.sqrt(residual @ residual / free / ((x - x.mean()) ** 2).sum())
-    half = float(t.ppf(0.975, free) * error)
+    half = float(t_quantile(free) * error)
     return slope - half, slope + half

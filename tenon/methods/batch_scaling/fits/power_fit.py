@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from tenon.core.scoring.student import t_quantile
 from tenon.core.seeds import numpy_rng
 from tenon.methods.batch_scaling.config import BatchFitConfig
 from tenon.methods.batch_scaling.laws.law import PowerLaw
@@ -57,7 +58,6 @@ def fit_power(
         level: Of the intervals.
     """
     import numpy
-    from scipy.stats import t
 
     theta = fit_powers(inputs, names, target, cell, None)[0]
     power = PowerLaw(
@@ -83,7 +83,7 @@ def fit_power(
         covariance = (cells - 1) / cells * away.T @ away
     if not numpy.isfinite(covariance).all():  # without one cell there is no law
         return PowerFit(power, (), freedom, float("inf"), replicates)
-    reach = float(t.ppf(0.5 + level / 2, freedom))
+    reach = t_quantile(freedom, level=level)
     half = reach * numpy.sqrt(numpy.diag(covariance))
     intervals = [(float(low), float(high)) for low, high in zip(theta - half, theta + half, strict=True)]
     with numpy.errstate(over="ignore"):
