@@ -19,6 +19,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,22 @@ def stop_everywhere(job: Job, folder: Path, *, points: int, seed: int, by: str =
             {"place": place, "first": first, "ended": ended, "differing": differing, "halves": halves, "torn": torn}
         )
     return {"calls": calls, "points": results}
+
+
+def stopped_job(job: str, folder: Path, *options: str) -> dict[str, Any]:
+    """For tests: run this file as a command in its own process; give its result, with what it wrote to stderr."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.killing", job, str(folder), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) | {"errors": done.stderr}
+
+
+def assert_same_bytes(result: dict[str, Any], points: int) -> None:
+    """For tests: each point was reached by a kill, and the last run left the files of the uninterrupted one."""
+    assert len(result["points"]) == points
+    for point in result["points"]:
+        assert point["first"] == -signal.SIGKILL, point
+        assert (point["ended"], point["differing"]) == (0, []), (point, result["errors"])
 
 
 def _is_half_written(path: Path) -> bool:

@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.killing import assert_same_bytes, stopped_job
+
 
 def kills(folder: Path, *options: str, before: str = "warm_up") -> dict[str, Any]:
     here = "tests.methods.batch_scaling.kill_sweep"
-    options = (*options, "--before", f"{here}:{before}")
-    command = [sys.executable, "-W", "ignore", "-m", "tests.killing", f"{here}:job", str(folder), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout) | {"errors": done.stderr}
-
-
-def check(result: dict[str, Any], points: int) -> None:
-    assert len(result["points"]) == points
-    for point in result["points"]:
-        assert point["first"] == -signal.SIGKILL, point
-        assert (point["ended"], point["differing"]) == (0, []), (point, result["errors"])
+    return stopped_job(f"{here}:job", folder, *options, "--before", f"{here}:{before}")
 
 
 def test_a_sweep_killed_inside_its_writes_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    check(kills(tmp_path, "--points", "2"), 2)
+    assert_same_bytes(kills(tmp_path, "--points", "2"), 2)
     rows = [json.loads(line) for line in (tmp_path / "uninterrupted/runs.jsonl").read_text().splitlines()]
     assert len({row["key"] for row in rows}) == len(rows) > 12  # 3 cells x 2 rates x 2 seeds, and rates were added
 
 
 @pytest.mark.slow
 def test_a_sweep_killed_at_many_points_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    check(kills(tmp_path, "--points", "40", "--seed", "1"), 40)
+    assert_same_bytes(kills(tmp_path, "--points", "40", "--seed", "1"), 40)
 
 
 @pytest.mark.slow

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.killing import assert_same_bytes, stopped_job
 
-def stops(folder: Path, job: str, *options: str) -> dict[str, Any]:
-    name = f"tests.methods.sepllm.kill_job:{job}"
-    command = [sys.executable, "-W", "ignore", "-m", "tests.killing", name, str(folder), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout) | {"errors": done.stderr}
+JOBS = "tests.methods.sepllm.kill_job"
 
 
 @pytest.mark.parametrize(
@@ -33,14 +24,10 @@ def stops(folder: Path, job: str, *options: str) -> dict[str, Any]:
     ],
 )
 def test_a_killed_stage_goes_on_to_the_same_bytes(tmp_path: Path, job: str, points: int) -> None:
-    result = stops(tmp_path, job, "--points", str(points))
-    assert len(result["points"]) == points
-    for point in result["points"]:
-        assert point["first"] == -signal.SIGKILL, point
-        assert (point["ended"], point["differing"]) == (0, []), (point, result["errors"])
+    assert_same_bytes(stopped_job(f"{JOBS}:{job}", tmp_path, "--points", str(points)), points)
 
 
 def test_the_kill_test_notices_a_cache_that_is_not_restored(tmp_path: Path) -> None:
     before = "tests.methods.sepllm.kill_job:break_restoring"
-    result = stops(tmp_path, "stream_job", "--points", "8", "--before", before)
+    result = stopped_job(f"{JOBS}:stream_job", tmp_path, "--points", "8", "--before", before)
     assert any(point["differing"] for point in result["points"])
