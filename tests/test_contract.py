@@ -125,7 +125,7 @@ def test_the_demo_finishes_and_resumes_to_the_same_result(
 
     written, began = stop_after(None), time.process_time()
     whole = demo("whole")
-    assert time.process_time() - began < 240  # 30 s on two quiet cores; threads that wait for a busy one count, too
+    assert time.process_time() - began < 60  # 30 s on two cores; processor time, so that other work does not count
     assert whole.tables
     assert whole.figures
 

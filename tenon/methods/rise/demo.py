@@ -29,15 +29,16 @@ def demo(run: Run) -> Report:
     from tenon.methods.rise.trainer import train_on_pairs
 
     nano = PRESETS["nano"]
-    few = replace(nano.rise.train, steps=10, batch_size=8, log_every=1, save_every=5, device="cpu")
+    # fp32: a processor without bfloat16 instructions emulates them, eighty times slower.
+    few = replace(nano.rise.train, steps=8, batch_size=8, log_every=1, save_every=4, device="cpu", precision="fp32")
     recipe = replace(
         nano,
         sample=SampleConfig(samples=3, temperature=0.7, top_p=0.9, max_tokens=96),
         rise=replace(nano.rise, train=few),
     )
     tokenizer = load_tokenizer("nano-lm")
-    questions = questions_of(word_problems(1, "train", 48, max_steps=3))
-    solutions = sample_solutions(run, questions, LocalWriter("nano-lm", batch_size=48, device="cpu"), recipe)
+    questions = questions_of(word_problems(1, "train", 40, max_steps=3))
+    solutions = sample_solutions(run, questions, LocalWriter("nano-lm", batch_size=40, device="cpu"), recipe)
     show_solutions(run, solutions)
     edits = inject_errors(run, questions, solutions, recipe)
     show_edits(run, edits)
@@ -45,7 +46,7 @@ def demo(run: Run) -> Report:
     show_pairs(run, built.rows, built.counts)
     show_training(run, train_on_pairs(run, "nano-lm", built.rows, recipe))
 
-    unseen = held_out_pairs(word_problems(1, "valid", 60, max_steps=3), recipe)
+    unseen = held_out_pairs(word_problems(1, "valid", 40, max_steps=3), recipe)
     for name, source in (("before", "nano-lm"), ("after", run.path / "model")):
         if not run.stage_done(name):
             run.finish_stage(name, rows=margins(load_model(source, device="cpu"), tokenizer, unseen, recipe))
