@@ -1,4 +1,4 @@
-"""Time the fit of a loss law, 200 bootstraps included, against the `chinchilla` package and against the 4,500 published starts.
+"""Time the fit of a loss law, 200 bootstraps included, against the `chinchilla` package and against a grid of starts.
 
     python bench/batch_scaling.py --make-env
     python bench/batch_scaling.py --runs chinchilla_epoch.csv
@@ -75,7 +75,7 @@ def compare(args: argparse.Namespace, peer: Peer) -> dict[str, Any]:
         theirs = peer.ask("fit", runs=runs.tolist(), values=args.values, delta=args.delta)
         seconds["chinchilla"].append(theirs["seconds"])
         print(f"ours {took:.2f} s, chinchilla {theirs['seconds']:.1f} s", file=sys.stderr)
-    scipy_seconds, by_grid = timed(lambda: fit_loss_law(table, grid)) if args.grid else (None, None)
+    grid_seconds, by_grid = timed(lambda: fit_loss_law(table, grid)) if args.grid else (None, None)
     assert ours is not None
     assert theirs is not None
     laws = {
@@ -83,7 +83,7 @@ def compare(args: argparse.Namespace, peer: Peer) -> dict[str, Any]:
         f"chinchilla, {theirs['starts']:,} starts": (seconds["chinchilla"], theirs["params"], os.cpu_count()),
     }
     if by_grid is not None:
-        laws["the 4,500 starts"] = ([scipy_seconds], dict(by_grid.params), 1)
+        laws["Tenon, starts=grid"] = ([grid_seconds], dict(by_grid.params), 1)
     rows = [
         {"fit": name, "cores": cores, "seconds": float(np.median(times))}
         | {"objective": penalty(params, runs, args.delta)}
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--values", type=int, default=5, choices=(3, 5), help="the peer's starts per axis")
     parser.add_argument("--delta", type=float, default=1e-3)
     parser.add_argument("--bootstrap", type=int, default=200)
-    parser.add_argument("--grid", action="store_true", help="also time our own fit from the 4,500 published starts, once")
+    parser.add_argument("--grid", action="store_true", help="also time our fit from the 4,500 published starts")
     args = parser.parse_args()
     if args.make_env:
         make_environment()
