@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from tenon.core.front import on_demand
 from tenon.core.report import Card
-from tenon.methods.batch_scaling.config import PRESETS, BatchFitConfig, LossFitConfig, SweepConfig, SweepModel
+from tenon.methods.batch_scaling.config import (
+    PRESETS,
+    BatchFitConfig,
+    CriticalFitConfig,
+    LossFitConfig,
+    SweepConfig,
+    SweepModel,
+)
 
 __all__ = [
     "CARD",
     "PRESETS",
     "BatchFitConfig",
+    "CriticalFitConfig",
     "GradientNoiseScaleCallback",
     "LossFitConfig",
     "SweepConfig",
@@ -17,6 +25,8 @@ __all__ = [
     "app",
     "demo",
     "fit_batch_law",
+    "fit_critical",
+    "fit_critical_sweep",
     "fit_loss_law",
     "laws",
     "noise_scale",
@@ -40,6 +50,8 @@ __getattr__ = on_demand(
         "GradientNoiseScaleCallback": "probes.noise_callback",
         "app": "cli",
         "fit_batch_law": "fits.batch_fit",
+        "fit_critical": "fits.critical_fit",
+        "fit_critical_sweep": "fits.steps_to_loss",
         "fit_loss_law": "fits.loss_fit",
         "noise_scale": "probes.gradient_noise",
         "plan": "plans.planner",

@@ -55,7 +55,7 @@ def fit_command(
         typer.Option(
             help="loss: L(N, D). batch: the best batch by tokens. learning-rate: by N, D and batch. surface: L(N, S, "
             "B). isoflop: N and D by compute, without a form of the loss. data-limited: with repeated tokens. "
-            "critical: from steps to one loss."
+            "critical: from steps to one loss, or from a sweep with several numbers of tokens."
         ),
     ] = "loss",
     group: Group = None,
@@ -78,40 +78,37 @@ def fit_command(
     Example: tenon batch-scaling fit sweep.csv --law batch --unit batch=sequences --seq-len 2048
     """
     from tenon.core.config import load
-    from tenon.core.files import json_bytes
     from tenon.core.results import write_results
     from tenon.core.run import Run
-    from tenon.methods.batch_scaling.config import PRESETS, BatchFitConfig, LossFitConfig
+    from tenon.methods.batch_scaling.config import PRESETS, BatchFitConfig, CriticalFitConfig, LossFitConfig
     from tenon.methods.batch_scaling.fits.law_card import save_card
     from tenon.methods.batch_scaling.fits.show import constants, told
 
     table = the_runs(
         runs, group=group, group_column=group_column, n_kind=n_kind, seq_len=seq_len, units=units, columns=columns
     )
-    kind: Any = BatchFitConfig if law in ("batch", "learning-rate") else LossFitConfig
+    others: dict[str, Any] = {"batch": BatchFitConfig, "learning-rate": BatchFitConfig, "critical": CriticalFitConfig}
+    kind: Any = others.get(law, LossFitConfig)
     presets = {name: one for name, one in PRESETS.items() if isinstance(one, kind)}
     settings = load(kind, presets=presets, preset=preset, file=config, sets=with_seed(sets, seed))
     identity = {"runs": table.sha256()}
+    root = getattr(settings, "seed", 0)  # the critical batch draws nothing
     with Run.open(
-        out, config={"law": law, "fit": settings_of(settings)}, command=given(), seed=settings.seed, identity=identity
+        out, config={"law": law, "fit": settings_of(settings)}, command=given(), seed=root, identity=identity
     ) as run:
-        found, facts = FITS[law](run, table, settings)
+        found, facts, text = FITS[law](run, table, settings)
         for note in table.notes:
             run.note(note)
         page = run.report(f"Batch-size scaling: {law} law")
-    card = None
-    text = ""
     if found is not None:
         card = save_card(found, out / f"law-{law}.json")
         facts = found.to_dict()
         text = f"{told(found)}\nThe card is {card}: tenon batch-scaling plan --card {card} ..."
-    else:
-        text = json_bytes(facts).decode()
     if results is not None:
         write_results(
             results,
             command=given(shortened=True),
-            seed=settings.seed,
+            seed=root,
             weights="none: no model",
             data_sha256=table.sha256(),
             runs=len(table),
@@ -226,16 +223,16 @@ def settings_of(settings: Any) -> dict[str, Any]:
     return to_dict(settings)
 
 
-def _loss(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
+def _loss(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any], str]:
     from tenon.methods.batch_scaling.fits.loss_fit import fit_loss_law
     from tenon.methods.batch_scaling.fits.show import show_loss_law
 
     fitted = fit_loss_law(table, settings)
     show_loss_law(run, fitted)
-    return fitted, {}
+    return fitted, {}, ""
 
 
-def _batch(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
+def _batch(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any], str]:
     from tenon.methods.batch_scaling import laws
     from tenon.methods.batch_scaling.fits.batch_fit import fit_batch_law
     from tenon.methods.batch_scaling.fits.cells import find_cells
@@ -244,39 +241,40 @@ def _batch(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[st
     fitted = fit_batch_law(table, settings)
     published = [laws.get(name) for name in ("steplaw2025", "bergsma2025", "shuai2024.fixed_data")]
     show_batch_law(run, fitted, find_cells(table, settings), published)
-    return fitted, {}
+    return fitted, {}, ""
 
 
-def _learning_rate(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
+def _learning_rate(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any], str]:
     from tenon.methods.batch_scaling.fits.batch_fit import fit_lr_law
     from tenon.methods.batch_scaling.fits.show import constants
 
     fitted = fit_lr_law(table, settings)
     run.table("learning-rate", constants(fitted), fitted.law.equation)
-    return fitted, {}
+    return fitted, {}, ""
 
 
-def _surface(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
+def _surface(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any], str]:
     from tenon.methods.batch_scaling.fits.show import constants
     from tenon.methods.batch_scaling.fits.surface import fit_surface
 
     fitted = fit_surface(table, bootstrap=settings.bootstrap, seed=settings.seed)
     run.table("surface", constants(fitted), fitted.law.equation)
-    return fitted, {}
+    return fitted, {}, ""
 
 
-def _data_limited(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any]]:
+def _data_limited(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, dict[str, Any], str]:
     from tenon.methods.batch_scaling.fits.data_limited import fit_data_limited
     from tenon.methods.batch_scaling.fits.show import constants
 
     fitted = fit_data_limited(table, settings)
     run.table("data-limited", constants(fitted), fitted.law.equation)
-    return fitted, {}
+    return fitted, {}, ""
 
 
-def _isoflop(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, Any]]:
+def _isoflop(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, Any], str]:
     import dataclasses
 
+    from tenon.core.files import json_bytes
     from tenon.methods.batch_scaling.fits.isoflop import fit_isoflop
 
     found = fit_isoflop(table)
@@ -285,26 +283,30 @@ def _isoflop(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, 
     run.table("groups", [dict(one) for one in facts["groups"]], "The best size at every compute.")
     for warning in found.warnings:
         run.note(warning)
-    return None, facts
+    return None, facts, json_bytes(facts).decode()
 
 
-def _critical(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, Any]]:
-    import dataclasses
+def _critical(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, Any], str]:
+    from dataclasses import asdict
 
     from tenon.methods.batch_scaling.fits.critical_fit import fit_critical
-    from tenon.methods.batch_scaling.fits.pictures import draw_critical
+    from tenon.methods.batch_scaling.fits.show import show_critical, show_critical_sweep
+    from tenon.methods.batch_scaling.fits.steps_to_loss import fit_critical_sweep
 
+    points = {
+        (float(batch), float(tokens)) for batch, tokens in zip(table["batch_tokens"], table["tokens"], strict=True)
+    }
+    if len(points) > len({batch for batch, _ in points}):  # some batch has several numbers of tokens
+        sweep = fit_critical_sweep(table, settings)
+        text = show_critical_sweep(run, sweep)
+        left_out = [one._asdict() for one in sweep.left_out]
+        return None, {"critical": sweep.rows(), "points": sweep.points(), "left_out": left_out}, text
     rows = [
         {"batch": float(batch), "steps": float(steps)}
         for batch, steps in zip(table["batch_tokens"], table["steps"], strict=True)
     ]
-    found = fit_critical(rows)
-    facts = dataclasses.asdict(found)
-    run.table("critical", [{name: facts[name] for name in ("s_min", "e_min", "critical_batch")}], "S = S_min + E_min/B")
-    run.figure("critical", draw_critical(rows, found.s_min, found.e_min), "Steps against tokens.", "A hyperbola.")
-    for warning in found.warnings:
-        run.note(warning)
-    return None, facts
+    found = fit_critical(rows, level=settings.level)
+    return None, asdict(found), show_critical(run, found)
 
 
 FITS: dict[str, Any] = {

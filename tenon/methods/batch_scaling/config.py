@@ -11,6 +11,7 @@ __all__ = [
     "PRESETS",
     "BatchFitConfig",
     "BatchForm",
+    "CriticalFitConfig",
     "LossFitConfig",
     "LossForm",
     "SweepConfig",
@@ -88,6 +89,23 @@ class BatchFitConfig:
         require(self.points >= 3, self, "points", "3 or more")
         require(0 < self.threshold < 1, self, "threshold", "between 0 and 1")
         require(self.bootstrap == 0 or self.bootstrap >= 20, self, "bootstrap", "0, or 20 and more")
+        require(0 < self.level < 1, self, "level", "between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticalFitConfig:
+    """How the critical batch is read off a sweep."""
+
+    targets: tuple[float, ...] = ()
+    """Losses to reach [nats per token]; none: `count` of them, evenly over the range that the most batches reach."""
+    count: int = 3
+    """Losses per model size, where none are given."""
+    level: float = 0.95
+    """Level of the intervals."""
+
+    def __post_init__(self) -> None:
+        require(all(one > 0 for one in self.targets), self, "targets", "above 0")
+        require(self.count >= 1, self, "count", "1 or more")
         require(0 < self.level < 1, self, "level", "between 0 and 1")
 
 

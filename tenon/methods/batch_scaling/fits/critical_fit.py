@@ -146,8 +146,8 @@ def _doubts(batch: Any, residuals: Any, stuck: Any, critical: float) -> list[str
     if abs(residuals[worst]) > WORST:
         doubts.append(
             f"the steps do not follow S_min + E_min/B: at batch {batch[worst]:.4g} it is "
-            f"{100 * residuals[worst]:+.0f} % off. Under schedules "
-            "with a long constant part the curves of different batches cross, and it fails"
+            f"{100 * residuals[worst]:+.0f} % off. It fails where curves of different batches cross: under schedules "
+            "with a long constant part, and below the batch of least loss"
         )
     if len(batch) < 4:
         doubts.append(f"{len(batch)} batches say little of the residuals; try 5 or more")

@@ -1,0 +1,193 @@
+"""The critical batch from a sweep: at every batch, the steps that a training of its own needs to reach one loss.
+
+A sweep has the final loss of whole trainings (their schedules ended), by model size, batch and tokens, learning rates
+tuned for each. Between the numbers of tokens that were tried, the tokens to a target loss are interpolated; divided by
+the batch they are steps, and `fit_critical` finds S_min and E_min. Points of one training's curve would not do: its
+learning rate had not yet fallen there, and curves of different batches cross (Merrill et al. 2025, section 2.6 (f) of
+our notes). The interpolation is [ours].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from tenon.core.errors import DataError
+from tenon.methods.batch_scaling.config import CriticalFitConfig
+from tenon.methods.batch_scaling.fits.cells import Cell, find_cells
+from tenon.methods.batch_scaling.fits.critical_fit import CriticalFit, fit_critical
+from tenon.methods.batch_scaling.runs.table import Dropped
+
+__all__ = ["CriticalAt", "CriticalSweep", "LossCurve", "fit_critical_sweep", "loss_curves"]
+
+FEWEST_BATCHES = 3
+"""At a target loss; two batches have a hyperbola, and nothing that could contradict it."""
+
+MORE_TOKENS = 1.1
+"""By the hyperbola a smaller batch never needs more tokens. In sweeps with Adam it does, below the best batch: one that
+needs so many times the least tokens is there and says nothing of the critical batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossCurve:
+    """Final loss against tokens of one model size at one batch, the learning rate tuned at every point."""
+
+    N: float
+    """Parameters."""
+    batch: float
+    """Tokens per step."""
+    tokens: tuple[float, ...]
+    """Training tokens D, ascending."""
+    loss: tuple[float, ...]
+    """At these [nats per token], falling."""
+
+    def steps(self, target: float) -> float:
+        """Give the steps to a loss, by monotone interpolation of ln D over the loss; NaN outside the losses seen."""
+        import numpy
+        from scipy.interpolate import PchipInterpolator
+
+        if not self.loss[-1] <= target <= self.loss[0]:
+            return float("nan")
+        curve = PchipInterpolator(self.loss[::-1], numpy.log(self.tokens[::-1]))
+        return float(numpy.exp(curve(target))) / self.batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticalAt:
+    """The critical batch of one model size at one loss."""
+
+    N: float
+    """Parameters."""
+    target: float
+    """The loss [nats per token]."""
+    fit: CriticalFit
+    """S_min, E_min and their quotient, with the batches they rest on in `residuals`."""
+
+    def row(self) -> dict[str, Any]:
+        """Give it as a row of a table; the interval is empty where residuals give none."""
+        low, high = self.fit.intervals.get("critical_batch", (None, None))
+        return {
+            "N": self.N, "target loss": self.target, "critical batch": self.fit.critical_batch, "low": low,
+            "high": high, "S_min": self.fit.s_min, "E_min": self.fit.e_min, "batches": len(self.fit.residuals),
+            "worst residual": max((one["residual"] for one in self.fit.residuals), key=abs),
+            "doubts": "; ".join(self.fit.warnings),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticalSweep:
+    """The critical batches of a sweep."""
+
+    found: tuple[CriticalAt, ...]
+    """By model size, then from the highest loss to the lowest."""
+    left_out: tuple[Dropped, ...]
+    """Batches and model sizes that say nothing, and why."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give a row per model size and loss."""
+        return [one.row() for one in self.found]
+
+    def points(self) -> list[dict[str, float]]:
+        """Give a row per model size, loss and batch: steps measured and fitted."""
+        return [{"N": one.N, "target loss": one.target, **point} for one in self.found for point in one.fit.residuals]
+
+
+def loss_curves(cells: Iterable[Cell]) -> tuple[list[LossCurve], list[Dropped]]:
+    """Put the cells of a sweep together by model size and batch.
+
+    Returns:
+        A curve for every size and batch with two numbers of tokens or more, and those without one, each with its
+        reason: learning rates at an edge are bounds and no points; noise may make more tokens look worse.
+    """
+    points: dict[tuple[float, float], list[tuple[float, float]]] = {}
+    edges: dict[tuple[float, float], int] = {}
+    for cell in cells:
+        for one in cell.batches:
+            key = (cell.N, one.batch)
+            edges[key] = edges.get(key, 0) + one.is_edge
+            points.setdefault(key, []).extend([] if one.is_edge else [(cell.D, one.loss)])
+    curves, left_out = [], []
+    for (size, batch), found in sorted(points.items()):
+        tokens, loss = zip(*sorted(found), strict=True) if found else ((), ())
+        name = f"N={size:.4g} B={batch:.4g}"
+        if len(tokens) < 2:
+            why = f"{len(tokens)} numbers of tokens with a tuned learning rate, 2 or more are needed"
+            if edges[size, batch]:
+                why += f"; at {edges[size, batch]} more the best learning rate is the last one tried"
+            left_out.append(Dropped(name, why))
+        elif any(later >= earlier for earlier, later in pairwise(loss)):
+            left_out.append(Dropped(name, "its loss does not fall with the tokens everywhere: add seeds"))
+        else:
+            curves.append(LossCurve(N=size, batch=batch, tokens=tokens, loss=loss))
+    return curves, left_out
+
+
+def fit_critical_sweep(runs: Any, config: CriticalFitConfig | None = None, **changes: Any) -> CriticalSweep:
+    """Find the critical batch of every model size of a sweep, at several losses.
+
+    Args:
+        runs: A RunTable, or whatever `read_runs` takes: several numbers of tokens at each of several batches, learning
+            rates tuned for each.
+        config: Which losses.
+        changes: Fields of the config that are to be others.
+
+    Raises:
+        DataError: No size has a loss that three batches reach between numbers of tokens that were tried; the message
+            says what is missing.
+    """
+    config = replace(config or CriticalFitConfig(), **changes)
+    curves, left_out = loss_curves(find_cells(runs))
+    found = []
+    for size in sorted({curve.N for curve in curves}):
+        of_size = [curve for curve in curves if size == curve.N]
+        targets = config.targets or _targets(of_size, config.count)
+        if not targets:
+            left_out.append(Dropped(f"N={size:.4g}", f"no loss is reached by {FEWEST_BATCHES} of its batches"))
+        for target in sorted(targets, reverse=True):
+            name = f"N={size:.4g} loss {target:.4g}"
+            rows = [{"batch": curve.batch, "steps": curve.steps(target)} for curve in of_size]
+            rows = [row for row in rows if not math.isnan(row["steps"])]
+            rows, below = _from_the_best(rows)
+            if below:
+                gone = ", ".join(f"{row['batch']:.4g}" for row in below)
+                left_out.append(Dropped(name, f"below the best batch, more tokens than larger ones need: {gone}"))
+            if len(rows) < FEWEST_BATCHES:
+                spans = ", ".join(f"{one.batch:.4g}: {one.loss[-1]:.4g} to {one.loss[0]:.4g}" for one in of_size)
+                why = f"{len(rows)} batches reach it inside their losses ({spans}); {FEWEST_BATCHES} are needed"
+                left_out.append(Dropped(name, why))
+                continue
+            try:
+                found.append(CriticalAt(N=size, target=target, fit=fit_critical(rows, level=config.level)))
+            except DataError as error:
+                left_out.append(Dropped(name, str(error)))
+    if not found:
+        lines = "\n".join(f"  {one.id}: {one.reason}" for one in left_out)
+        raise DataError(
+            f"No critical batch can be found: a size needs {FEWEST_BATCHES} batches, each trained on several numbers "
+            f"of tokens with tuned learning rates, that reach one loss.\n{lines}"
+        )
+    return CriticalSweep(found=tuple(found), left_out=tuple(left_out))
+
+
+def _from_the_best(rows: Sequence[dict[str, float]]) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """Part the batches that the hyperbola can describe from smaller ones that need clearly more tokens."""
+    tokens = [row["batch"] * row["steps"] for row in rows]
+    first = next((i for i, one in enumerate(tokens) if one <= MORE_TOKENS * min(tokens)), 0)
+    return list(rows[first:]), list(rows[:first])
+
+
+def _targets(curves: Sequence[LossCurve], count: int) -> list[float]:
+    """Give losses evenly inside the range that the most batches reach, the widest such range; none if they are few."""
+    ends = sorted({end for curve in curves for end in (curve.loss[0], curve.loss[-1])})
+    ranges: Mapping[tuple[float, float], int] = {
+        (low, high): sum(curve.loss[-1] <= low and high <= curve.loss[0] for curve in curves)
+        for low, high in pairwise(ends)
+    }
+    most = max(ranges.values(), default=0)
+    if most < FEWEST_BATCHES:
+        return []
+    low, high = max((one for one, reached in ranges.items() if reached == most), key=lambda one: one[1] - one[0])
+    return [low + (high - low) * (place + 0.5) / count for place in range(count)]

@@ -1,0 +1,178 @@
+"""The critical batch from a sweep whose steps to every loss are known."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy.optimize import brentq
+from typer.testing import CliRunner
+
+from tenon.core.errors import ConfigError, DataError
+from tenon.methods.batch_scaling import laws
+from tenon.methods.batch_scaling.cli import app
+from tenon.methods.batch_scaling.config import CriticalFitConfig
+from tenon.methods.batch_scaling.fits.cells import find_cells
+from tenon.methods.batch_scaling.fits.pictures import draw_critical_sweep
+from tenon.methods.batch_scaling.fits.steps_to_loss import fit_critical_sweep, loss_curves
+from tests.methods.batch_scaling.sweep_table import STEPLAW, needs_steplaw
+
+BATCHES = [2.0**i * 1000 for i in range(9)]
+TOKENS = [2.0**i * 1e7 for i in range(5)]
+RATES = (1e-3, 2e-3, 4e-3)
+
+
+def e_min(loss: float) -> float:
+    return 1e6 * (loss - 1.5) ** -2.5
+
+
+def s_min(loss: float) -> float:
+    return 60 * (loss - 1.5) ** -1.5
+
+
+def loss_after(tokens: float, batch: float) -> float:
+    """The loss at which E_min + S_min B are these tokens."""
+    return float(brentq(lambda x: e_min(x) + s_min(x) * batch - tokens, 1.5 + 1e-6, 60.0, xtol=1e-13))
+
+
+def sweep(
+    *, size: float = 1e8, tokens: list[float] | None = None, batches: list[float] | None = None, worse: float = 0.0
+) -> list[dict[str, Any]]:
+    """A sweep that follows the hyperbola; `worse` raises the losses of the two smallest batches."""
+    return [
+        {
+            "n_params": size, "tokens": d, "batch_tokens": b, "lr": lr, "seed": 0, "n_kind": "total",
+            "loss": loss_after(d, b) + 0.02 * math.log(lr / 2e-3) ** 2 + (worse if b < 3000 else 0.0),
+        }
+        for d in tokens or TOKENS for b in batches or BATCHES for lr in RATES
+    ]  # fmt: skip
+
+
+def test_the_critical_batch_of_a_known_sweep() -> None:
+    """At every loss, within what interpolation between doubled tokens leaves."""
+    found = fit_critical_sweep(sweep())
+    assert [one.N for one in found.found] == [1e8] * 3
+    targets = [one.target for one in found.found]
+    assert targets == sorted(targets, reverse=True)
+    for one in found.found:
+        assert one.fit.critical_batch == pytest.approx(e_min(one.target) / s_min(one.target), rel=0.03)
+        assert one.fit.s_min == pytest.approx(s_min(one.target), rel=0.03)
+        assert len(one.fit.residuals) == len(BATCHES)
+    batches = [one.fit.critical_batch for one in found.found]
+    assert batches == sorted(batches)  # it grows as the loss falls
+
+
+def test_steps_of_a_curve_are_those_that_were_trained() -> None:
+    curves, left_out = loss_curves(find_cells(sweep()))
+    assert not left_out
+    for curve in curves:
+        for tokens, loss in zip(curve.tokens, curve.loss, strict=True):
+            assert curve.steps(loss) == pytest.approx(tokens / curve.batch, rel=1e-9)
+        between = loss_after(1.4 * curve.tokens[1], curve.batch)
+        assert curve.steps(between) == pytest.approx(1.4 * curve.tokens[1] / curve.batch, rel=0.02)
+        assert math.isnan(curve.steps(curve.loss[0] + 1e-6))  # nothing is extrapolated
+        assert math.isnan(curve.steps(curve.loss[-1] - 1e-6))
+
+
+def test_losses_that_are_named() -> None:
+    target = loss_after(4e7, 16000)
+    (one,) = fit_critical_sweep(sweep(), targets=(target,)).found
+    assert one.target == target
+    at_16k = next(row for row in one.fit.residuals if row["batch"] == 16000)
+    assert at_16k["steps"] * 16000 == pytest.approx(4e7, rel=1e-9)
+
+
+def test_a_loss_that_no_batch_reaches_is_left_out_with_what_they_reach() -> None:
+    found = fit_critical_sweep(sweep(), targets=(loss_after(4e7, 16000), 1.6))
+    assert len(found.found) == 1
+    (left,) = found.left_out
+    assert left.id == "N=1e+08 loss 1.6"
+    assert "0 batches reach it inside their losses" in left.reason
+    assert f"{BATCHES[0]:.4g}: {loss_after(TOKENS[-1], BATCHES[0]):.4g} to" in left.reason
+
+
+def test_small_batches_that_need_more_tokens_are_left_out() -> None:
+    """Below the best batch a sweep leaves the hyperbola; E_min must not follow it."""
+    plain, bent = fit_critical_sweep(sweep()), fit_critical_sweep(sweep(worse=0.1))
+    assert any("below the best batch" in one.reason and "1000, 2000" in one.reason for one in bent.left_out)
+    for one in bent.found:
+        assert min(row["batch"] for row in one.fit.residuals) == 4000
+        assert one.fit.critical_batch == pytest.approx(e_min(one.target) / s_min(one.target), rel=0.05)
+    assert not plain.left_out
+
+
+def test_sizes_stand_apart() -> None:
+    rows = sweep() + sweep(size=2e8)
+    found = fit_critical_sweep(rows, count=2)
+    assert [one.N for one in found.found] == [1e8, 1e8, 2e8, 2e8]
+
+
+def test_a_bound_is_no_point() -> None:
+    """Where the best learning rate of a batch is the last one tried, that batch has a bound there."""
+    rows = [row for row in sweep() if not (row["batch_tokens"] == 8000 and row["lr"] > 3e-3)]
+    curves, left_out = loss_curves(find_cells(rows))
+    assert 8000 not in {curve.batch for curve in curves}
+    assert [one.id for one in left_out] == ["N=1e+08 B=8000"]
+    assert "at 5 more the best learning rate is the last one tried" in left_out[0].reason
+
+
+def test_noise_that_turns_a_curve_is_named() -> None:
+    rows = sweep()
+    for row in rows:
+        if row["batch_tokens"] == 2000 and row["tokens"] == TOKENS[3]:
+            row["loss"] += 0.5
+    left_out = loss_curves(find_cells(rows))[1]
+    assert [(one.id, one.reason.split(":")[0]) for one in left_out] == [
+        ("N=1e+08 B=2000", "its loss does not fall with the tokens everywhere")
+    ]
+
+
+def test_what_is_missing_is_said() -> None:
+    with pytest.raises(DataError, match=r"needs 3 batches.*\n.*1 numbers of tokens with a tuned learning rate"):
+        fit_critical_sweep(sweep(tokens=TOKENS[:1]))
+    with pytest.raises(DataError, match=r"no loss is reached by 3 of its batches"):
+        fit_critical_sweep(sweep(batches=BATCHES[:2]))
+
+
+def test_config() -> None:
+    with pytest.raises(ConfigError, match="targets"):
+        CriticalFitConfig(targets=(-1.0,))
+    with pytest.raises(ConfigError, match="count"):
+        CriticalFitConfig(count=0)
+
+
+def test_the_picture_has_every_point() -> None:
+    found = fit_critical_sweep(sweep())
+    left, right = draw_critical_sweep(found).axes
+    assert sum(len(line.get_xdata()) for line in left.lines if line.get_linestyle() == "None") == 3 * len(BATCHES)
+    drawn = right.get_legend_handles_labels()[1]
+    assert drawn == ["N 1e+08", "bergsma2025.critical", "zhang2024.data / 0.2"]
+
+
+def test_the_command_takes_a_sweep(tmp_path: Path) -> None:
+    table = tmp_path / "sweep.csv"
+    rows = sweep(tokens=TOKENS[:3])
+    table.write_text("\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]) + "\n")
+    fit = ["fit", str(table), "--law", "critical", "--set", "count=1", "--out", str(tmp_path / "fit")]
+    results = tmp_path / "results.json"
+    done = CliRunner().invoke(app, [*fit, "--results", str(results)])
+    assert done.exit_code == 0, done.output
+    shared = json.loads(results.read_text())
+    (row,) = shared["critical"]
+    assert row["batches"] == len(shared["points"])
+    assert f"{row['critical batch']:,.4g}" in done.output
+    assert "Hyperbolas" in (tmp_path / "fit" / "report.html").read_text()
+
+
+@needs_steplaw
+def test_steplaw_agrees_with_power_lines() -> None:
+    """Runs that Power Lines never saw: its law of the critical batch is within a factor 2 of all of them."""
+    found = fit_critical_sweep(str(STEPLAW))
+    assert {one.N for one in found.found} == {214663680.0, 268304384.0, 429260800.0, 536872960.0, 1073741824.0}
+    law = laws.get("bergsma2025.critical")
+    for one in found.found:
+        ratio = one.fit.critical_batch / law.critical_batch(D=one.fit.e_min)
+        assert 1 / 2 < ratio < 2
