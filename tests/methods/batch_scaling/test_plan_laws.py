@@ -63,7 +63,7 @@ def test_your_own_learning_rate_out_of_reach_is_refused_unless_forced() -> None:
     card = own(learning_rate=power(1.0, N=-0.3), domain=Domain(N=(1e5, 1e6)))
     with pytest.raises(ConfigError, match=r"No law of the learning rate.*mine is 3\.0 decades.*compute=") as told:
         plan(**AT, fitted=[card])
-    near = str(told.value).split("compute=")[1].split(",")[0]
+    near = str(told.value).split("--flops ")[1].split(")")[0]
     feasible = plan(compute=near, fitted=[card])
     assert feasible.learning_rate_how.startswith("mine, yours")
     forced = plan(**AT, fitted=[card], force=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def test_declared_units_become_ours(tmp_path: Path) -> None:
         ("1000000,1e8,8_192,0.001,3.5,total", r"line 3, column 'batch_tokens' is '8_192'.*thousands"),
         ("1.000.000,1e8,8192,0.001,3.5,total", r"line 3, column 'n_params' is '1.000.000'.*thousands"),
         ("1000000,100000000,8192,0.001,3,5,total", r"line 3 has 7 cells for 6 columns.*'total'.*decimal comma"),
-        ("1M,100000000,8192,0.001,3.5,total", r"line 3, column 'n_params' is '1M'.*`units`"),
+        ("1M,100000000,8192,0.001,3.5,total", r"line 3, column 'n_params' is '1M'.*units \(--unit\)"),
         ("1000000,100000000,8192,fast,3.5,total", r"line 3, column 'lr' is 'fast'"),
         ("1000000,,8192,0.001,3.5,total", r"line 3, column 'tokens' is empty"),
         ("1000000,-1,8192,0.001,3.5,total", r"line 3, column 'tokens' is -1; .*above 0"),
@@ -290,7 +291,7 @@ def test_the_count_of_parameters_is_chosen_by_n_kind(tmp_path: Path) -> None:
     swept = written(tmp_path, "n_params,n_kind,n_total,tokens,loss\n1e6,non_embedding,2e6,1e8,3.5\n", "sweep.csv")
     assert (read_runs(swept).n_kind, read_runs(swept)["n_params"][0]) == ("non_embedding", 1e6)
     assert (read_runs(swept, n_kind="total").n_kind, read_runs(swept, n_kind="total")["n_params"][0]) == ("total", 2e6)
-    with pytest.raises(DataError, match="says non_embedding, and n_kind is given as with_head"):
+    with pytest.raises(DataError, match=r"says non_embedding, and n_kind \(--n-kind\) is given as with_head"):
         read_runs(swept, n_kind="with_head")
 
 
@@ -315,7 +316,7 @@ def test_tokens_come_of_steps_and_batch_where_they_are_not_said() -> None:
 def test_a_length_of_rows_that_contradicts_the_table_is_refused() -> None:
     rows = [{"N": 1e6, "D": 1e8, "loss": 3.5, "seq_len": 256}]
     assert read_runs(rows, seq_len=256)["seq_len"][0] == 256
-    with pytest.raises(DataError, match="Row 1, column 'seq_len' is 256, and seq_len is given as 512"):
+    with pytest.raises(DataError, match=r"Row 1, column 'seq_len' is 256, and seq_len \(--seq-len\) is given as 512"):
         read_runs(rows, seq_len=512)
 
 
@@ -497,3 +498,37 @@ def test_flops_in_pf_days_are_not_taken_for_flops() -> None:
     with pytest.raises(DataError, match="flops=pf-days"):
         read_runs(rows)
     assert read_runs(rows, units=["flops=pf-days"])["tokens"][0] == pytest.approx(1e-2 * 8.64e19 / 6e8)
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "option"),
+    [
+        ("N,D,bs,lr,loss\n1e6,1e8,8,1e-3,3.5\n", {}, "units batch=tokens (--unit batch=tokens)"),
+        ("N,D,bs,lr,loss\n1e6,1e8,8,1e-3,3.5\n", {"units": ["batch=sequences"]}, "give seq_len (--seq-len)"),
+        ("N,D,loss\n1e6,1e8,3.5\n", {"units": ["tokens"]}, "units (--unit) 'tokens'"),
+        ("N,D,loss\n1e6,1e8,3.5\n", {"units": ["tokens=bilions"]}, "(--unit tokens=bilions)"),
+        ("N,D,loss\n1e6,1e8,3.5\n", {"columns": ["los=loss"]}, "columns (--column) has 'los'"),
+        ("N,D,loss\n1e6,1e8,3.5\n", {"columns": ["loss=los"]}, "columns loss (--column loss=...)"),
+        ("N,D,loss\n1e6,1e8,3.5\n", {"group": "corpus"}, "group (--group-column)"),
+        ("N,D\n1e6,1e8\n", {}, "columns loss=<column> (--column loss=<column>)"),
+        ("N,D,eval_loss,loss\n1e6,1e8,3.5,3.4\n", {}, "columns loss=loss (--column loss=loss)"),
+        ("n_non_embedding,n_total,D,loss\n1e6,2e6,1e8,3.5\n", {}, "n_kind='non_embedding' (--n-kind non_embedding)"),
+        ("N,D,loss,dataset\n1e6,1e8,3.5,a\n1e6,1e8,3.5,b\n", {}, "group=<column> (--group-column <column>)"),
+        ("N,D,loss,seq_len\n1e6,1e8,3.5,64\n1e6,1e8,3.5,128\n", {}, "group=seq_len (--group-column seq_len)"),
+        ("N,D,batch_tokens,loss\n1e6,1e5,1e6,3.5\n", {}, "units tokens=billions (--unit tokens=billions)"),
+        ("N,D,batch_tokens,seq_len,loss\n1e6,1e8,8,64,3.5\n", {}, "units batch=sequences (--unit batch=sequences)"),
+        ("N,flops,loss\n1e8,10,3.5\n", {}, "units flops=pf-days (--unit flops=pf-days)"),
+    ],
+)
+def test_a_refusal_names_the_argument_and_the_option_of_the_command(
+    tmp_path: Path, table: str, options: dict[str, Any], option: str
+) -> None:
+    with pytest.raises((ConfigError, DataError), match=re.escape(option)):
+        read_runs(written(tmp_path, table), **options)
+
+
+def test_a_trainer_state_that_lacks_numbers_names_the_option_for_each(tmp_path: Path) -> None:
+    file = tmp_path / "trainer_state.json"
+    file.write_text('{"log_history": []}')
+    with pytest.raises(DataError, match=re.escape("(--column n_params=... --column gradient_accumulation_steps=...")):
+        read_runs(file)

@@ -105,8 +105,8 @@ def resolve(
         is_allocated = True
     else:
         raise ConfigError(
-            "Nothing to plan with: give compute (FLOPs), or gpus and days, or tokens, or params or a model; any two of "
-            "the three are fine, too."
+            "Nothing to plan with: give compute (--flops), or gpus and days (--gpus, --days), or tokens (--tokens), or "
+            "params or a model (--params, --model); any two of the three are fine, too."
         )
     k = 6 * n if k is None else k
     dense = shape is not None and not shape.experts
@@ -162,13 +162,14 @@ def _check_params(shape: ModelShape, params: float) -> None:
     if min(abs(params / count - 1) for count in counts.values()) > AGREEMENT:
         listed = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         raise ConfigError(
-            f"params is {short(params)}, and the model has {listed}. Leave params out: the model says it."
+            f"params (--params) is {short(params)}, and the model has {listed}. Leave it out: the model says it."
         )
 
 
 def _check_compute(n: float, d: float, needed: float, compute: float, counted: str) -> None:
     if abs(needed / compute - 1) > AGREEMENT:
         raise ConfigError(
-            f"params {short(n)}, tokens {short(d)} and compute {flops_of(compute)} do not agree: {counted} is "
-            f"{flops_of(needed)}, {needed / compute:.3g} times as much. Leave one of the three out."
+            f"params {short(n)}, tokens {short(d)} and compute {flops_of(compute)} (--params or --model, --tokens, "
+            f"--flops) do not agree: {counted} is {flops_of(needed)}, {needed / compute:.3g} times as much. Leave one "
+            "of the three out."
         )

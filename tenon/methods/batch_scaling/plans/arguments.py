@@ -20,7 +20,9 @@ def training_arguments(
     """
     world, rows, length = world_size or plan.world_size, per_device or plan.per_device, seq_len or plan.seq_len
     if plan.learning_rate is None:
-        raise ConfigError("No law gave a learning rate, so there is none to hand on; tune it, or plan with --force.")
+        raise ConfigError(
+            "No law gave a learning rate, so there is none to hand on; tune it, or plan with force=True (--force)."
+        )
     quantum = world * rows * length
     if quantum < 1 or plan.batch_tokens % quantum:
         near = max(1, round(plan.batch_tokens / max(quantum, 1))) * quantum

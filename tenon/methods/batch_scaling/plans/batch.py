@@ -67,23 +67,26 @@ def fit_batch(
     if max_steps is not None and count * quantum * max_steps < tokens:
         count, limit = math.ceil(tokens / (max_steps * quantum)), "max_steps"
         warnings.append(
-            f"max_steps of {integer(max_steps)} asks for a batch of {short(count * quantum)} tokens, "
+            f"max_steps (--max-steps) of {integer(max_steps)} asks for a batch of {short(count * quantum)} tokens, "
             f"{count * quantum / wanted:.3g} times what the laws say."
         )
     if max_batch is not None and count * quantum > max_batch:
         most = int(max_batch // quantum)
         if most < 1:
             raise ConfigError(
-                f"max_batch is {short(max_batch)} tokens, and one row per GPU is more: world_size x per_device x "
-                f"seq_len is {integer(quantum)}. Nearest: max_batch={quantum}, or fewer GPUs or shorter rows."
+                f"max_batch (--max-batch) is {short(max_batch)} tokens, and one row per GPU is more: world_size x "
+                f"per_device x seq_len is {integer(quantum)}. Nearest: max_batch={quantum} (--max-batch {quantum}), or "
+                "fewer GPUs or shorter rows."
             )
         if max_steps is not None and most * quantum * max_steps < tokens:
             raise ConfigError(
-                f"max_steps {integer(max_steps)} and max_batch {short(max_batch)} cannot both hold: {short(tokens)} "
-                f"tokens take {integer(math.ceil(tokens / (most * quantum)))} steps of that batch. Nearest: that many "
-                f"steps, or a batch of {short(tokens / max_steps)}."
+                f"max_steps {integer(max_steps)} and max_batch {short(max_batch)} (--max-steps, --max-batch) cannot "
+                f"both hold: {short(tokens)} tokens take {integer(math.ceil(tokens / (most * quantum)))} steps of that "
+                f"batch. Nearest: that many steps, or a batch of {short(tokens / max_steps)}."
             )
-        warnings.append(f"max_batch keeps the batch to {most * quantum / wanted:.3g} times what the laws say.")
+        warnings.append(
+            f"max_batch (--max-batch) keeps the batch to {most * quantum / wanted:.3g} times what the laws say."
+        )
         count, limit = most, "max_batch"
     batch = count * quantum
     change = batch / wanted - 1
@@ -106,7 +109,7 @@ def _check_steps(
     near = [f"{short(least)} tokens ({flops_of(least * flops_per_token)}) with this batch"]
     smaller = int(tokens / MIN_STEPS // quantum) * quantum
     if smaller:
-        near.insert(0, f"max_batch={smaller} with these tokens")
+        near.insert(0, f"max_batch={smaller} (--max-batch {smaller}) with these tokens")
     else:
         near.insert(0, f"rows on fewer GPUs, for at most {integer(tokens / MIN_STEPS)} tokens per step")
     what = (
@@ -163,7 +166,7 @@ def place(
     warnings: tuple[str, ...] = ()
     memory = need(rows, how)
     if memory is not None and gpu.memory_bytes is not None and not fits(rows, how):
-        hint = "recompute activations (recompute=True), " if not recompute else ""
+        hint = "recompute activations: recompute=True (--recompute), " if not recompute else ""
         warnings = (
             f"About {memory.total / 2**30:,.0f} GiB per GPU are needed, and {gpu.name} has "
             f"{gpu.memory_bytes / 2**30:,.0f}: {hint}fewer rows, more GPUs, or tensor parallel.",
@@ -188,5 +191,7 @@ def warmup_of(steps: int, warmup: float | None) -> int:
         return min(steps, max(100, min(2000, math.ceil(0.02 * steps))))
     asked = math.ceil(warmup * steps) if warmup < 1 else round(warmup)
     if not 0 <= asked <= steps:
-        raise ConfigError(f"warmup is {warmup!r}; it must be 0 to {steps} steps, or a share of them below 1.")
+        raise ConfigError(
+            f"warmup (--warmup) is {warmup!r}; it must be 0 to {steps} steps, or a share of them below 1."
+        )
     return asked

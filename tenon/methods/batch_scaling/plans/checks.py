@@ -54,8 +54,8 @@ def check_unique(unique: float | None, budget: Budget, law: LossLaw, force: bool
     what = f"{short(budget.D)} tokens are {epochs:.2g} epochs of {short(unique)}: one-epoch laws do not cover that."
     if not force:
         raise ConfigError(
-            f"{what} Nearest feasible: tokens={unique:.4g}; or give a data-limited law of your own; or force=True "
-            "(--force)."
+            f"{what} Nearest feasible: tokens={unique:.4g} (--tokens {unique:.4g}); or give a data-limited law of your "
+            "own, fitted=[...] (--card CARD); or force=True (--force)."
         )
     return [f"Forced: {what}"]
 
@@ -67,8 +67,8 @@ def check_reach(budget: Budget, law: LossLaw, chosen: Sequence[tuple[Law, bool]]
         raise ConfigError(
             f"{law.name} would allocate N = {short(budget.N)} and D = {short(budget.D)}, {distance:.1f} decades "
             f"outside the runs it was fitted to; at most {MAX_DECADES:g} are allowed. "
-            f"{nearest_compute(budget, law, chosen, are_named)} Or give both params and tokens, or force=True "
-            "(--force)."
+            f"{nearest_compute(budget, law, chosen, are_named)} Or give both params and tokens (--params, "
+            "--tokens), or force=True (--force)."
         )
 
 
@@ -100,7 +100,9 @@ def nearest_compute(budget: Budget, law: LossLaw, chosen: Sequence[tuple[Law, bo
         inside, outside = (middle, outside) if reaches(middle) else (inside, middle)
     digits = 10 ** (math.floor(inside) - 2)  # three digits, rounded towards where it is feasible
     near = digits * (math.floor if inside < wanted else math.ceil)(10**inside / digits)
-    return "" if reaches(wanted) else f"Nearest feasible: compute={near:.3g}, shared by {law.name}."
+    return (
+        "" if reaches(wanted) else f"Nearest feasible: compute={near:.3g} (--flops {near:.3g}), shared by {law.name}."
+    )
 
 
 @contextmanager

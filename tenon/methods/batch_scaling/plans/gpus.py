@@ -83,7 +83,7 @@ def gpu_of(source: Any) -> GPU:
             "FLOP/s, such as 320e12."
         ) from None
     if peak < 1e11:
-        raise ConfigError(f"gpu is {source!r}; as a peak it must be in FLOP/s, such as 320e12 for 320 TFLOP/s.")
+        raise ConfigError(f"gpu (--gpu) is {source!r}; as a peak it must be in FLOP/s, such as 320e12 for 320 TFLOP/s.")
     return GPU(f"{peak:.3g} FLOP/s", peak, None)
 
 

@@ -345,5 +345,5 @@ def _too_far(rows: Sequence[LawRow], what: str) -> str:
     listed = "; ".join(f"{row.law} is {row.why or f'{row.extrapolation:.1f} decades away'}" for row in rows)
     return (
         f"No law of the {what} may be used here; at most {MAX_DECADES:g} decades outside its range are allowed. "
-        f"{listed}. Plan nearer to those, give your own law (--law CARD), or force=True (--force)."
+        f"{listed}. Plan nearer to those, give your own law, fitted=[...] (--card CARD), or force=True (--force)."
     )

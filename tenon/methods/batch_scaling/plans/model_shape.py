@@ -147,9 +147,11 @@ class ModelShape:
             ConfigError: Unknown convention; or a mixture of experts with one that knows dense models only.
         """
         if convention not in CONVENTIONS:
-            raise ConfigError(f"flops is {convention!r}; it must be one of {', '.join(CONVENTIONS)}.")
+            raise ConfigError(f"flops (--count-flops) is {convention!r}; it must be one of {', '.join(CONVENTIONS)}.")
         if self.experts and convention in ("deepseek", "steplaw"):
-            raise ConfigError(f"The convention {convention!r} knows dense models only; take 6n, 6n_head or attn.")
+            raise ConfigError(
+                f"flops={convention!r} (--count-flops {convention}) knows dense models only; take 6n, 6n_head or attn."
+            )
         d, layers = self.hidden, self.layers
         if convention == "deepseek":
             return float(72 * layers * d**2 + 12 * layers * d * seq_len)

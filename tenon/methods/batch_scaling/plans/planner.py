@@ -116,25 +116,28 @@ def plan(
     Raises:
         ConfigError: What was given is contradictory or out of reach; the message has the nearest feasible plan.
     """
-    number, kind = gpus_of(gpus, "gpus") if gpus is not None else (None, None)
+    number, kind = gpus_of(gpus, "gpus (--gpus)") if gpus is not None else (None, None)
     if kind is not None and gpu is not None and gpu_of(kind) != gpu_of(gpu):
-        raise ConfigError(f"gpus is {gpus!r} and gpu is {gpu!r}; leave one of the two kinds out.")
+        raise ConfigError(f"gpus (--gpus) is {gpus!r} and gpu (--gpu) is {gpu!r}; leave one of the two kinds out.")
     accelerator = gpu_of(gpu or kind or "H100")
     for name, value in (("seq_len", seq_len), ("world_size", world_size), ("per_device", per_device)):
         if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
-            raise ConfigError(f"{name} is {value!r}; it must be a whole number, 1 or more.")
+            option = name.replace("_", "-")
+            raise ConfigError(f"{name} (--{option}) is {value!r}; it must be a whole number, 1 or more.")
     if price_per_gpu_hour is not None and not price_per_gpu_hour >= 0:
-        raise ConfigError(f"price_per_gpu_hour is {price_per_gpu_hour!r}; it must be 0 or more.")
+        raise ConfigError(f"price_per_gpu_hour (--price) is {price_per_gpu_hour!r}; it must be 0 or more.")
     if not 0 < mfu <= 1:
-        raise ConfigError(f"mfu is {mfu!r}; it must be above 0 and at most 1: the share of the peak that is reached.")
+        raise ConfigError(
+            f"mfu (--mfu) is {mfu!r}; it must be above 0 and at most 1: the share of the peak that is reached."
+        )
     shape = None if model is None else shape_of(model)
     warnings = check_cards(fitted, force)
     law = loss_law_of(loss_law, fitted)
     rate = accelerator.peak_flops * mfu * 3600
     budget = resolve(
         compute=_compute(compute, number, days, rate),
-        tokens=_count(tokens, "tokens"),
-        params=_count(params, "params"),
+        tokens=_count(tokens, "tokens (--tokens)"),
+        params=_count(params, "params (--params)"),
         shape=shape,
         law=law,
         convention=flops,
@@ -143,7 +146,7 @@ def plan(
     chosen_laws, are_named = laws_of(laws, fitted), laws != "all"
     if not force:
         check_reach(budget, law, chosen_laws, are_named)
-    unique = _count(unique_tokens, "unique_tokens")
+    unique = _count(unique_tokens, "unique_tokens (--unique-tokens)")
     warnings += check_unique(unique, budget, law, force)
     if shape is not None and shape.experts:
         warnings.append("A mixture of experts: the laws are of dense models; N is what is active for a token.")
@@ -154,7 +157,7 @@ def plan(
     with nearest_told(budget, law, chosen_laws, are_named):
         batch = choose_batch(batch_rows, are_named=are_named, force=force)
     smallest, greatest = ends_of(batch.rows)
-    processes, largest = int(world_size or number or 1), _count(max_batch, "max_batch")
+    processes, largest = int(world_size or number or 1), _count(max_batch, "max_batch (--max-batch)")
     laid = _laid_out(budget, shape)
     placed = place(
         laid, accelerator, wanted=min(batch.value, largest or math.inf), world_size=processes, seq_len=seq_len,
@@ -166,7 +169,7 @@ def plan(
         quantum=processes * placed.per_device * seq_len,
         flops_per_token=budget.flops_per_token,
         max_batch=largest,
-        max_steps=_count(max_steps, "max_steps"),
+        max_steps=_count(max_steps, "max_steps (--max-steps)"),
         force=force,
     )
     if loss is not None and isinstance(law, ThreeTermLoss):  # asked at its best batch before, when there was no other
@@ -266,7 +269,7 @@ def loss_law_of(name: str | None, fitted: Sequence[Any]) -> LossLaw:
     mine.sort(key=lambda law: not isinstance(law, LossLaw))  # cards of one name: the one of the loss is meant
     law = mine[0] if mine else get(name)
     if not isinstance(law, LossLaw):
-        raise ConfigError(f"loss_law is {name!r}, which gives no loss of N and D; besiroglu2024 does.")
+        raise ConfigError(f"loss_law (--loss-law) is {name!r}, which gives no loss of N and D; besiroglu2024 does.")
     return law
 
 
@@ -288,16 +291,17 @@ def flat_region(law: ThreeTermLoss, tokens: float, nats: float = FLAT_NATS) -> t
 
 def _compute(compute: float | str | None, gpus: int | None, days: float | str | None, per_hour: float) -> float | None:
     """Give the compute that was given, or that the GPUs make in the days."""
-    given = _count(compute, "compute")
+    given = _count(compute, "compute (--flops)")
     if days is None:
         return given
     if gpus is None:
-        raise ConfigError("days came without gpus; give their number, too, such as gpus='8xH100'.")
-    made = gpus * 24 * days_of(days, "days") * per_hour
+        raise ConfigError("days came without gpus; give their number, too: gpus='8xH100' (--gpus 8xH100).")
+    made_in = days_of(days, "days (--days)")
+    made = gpus * 24 * made_in * per_hour
     if given is not None and abs(given / made - 1) > 0.05:
         raise ConfigError(
-            f"compute is {flops_of(given)}, and {gpus} GPUs make {flops_of(made)} in {days_of(days, 'days'):g} days; "
-            "leave one of the two out."
+            f"compute (--flops) is {flops_of(given)}, and {gpus} GPUs make {flops_of(made)} in {made_in:g} days; leave "
+            "one of the two out."
         )
     return made if given is None else given
 

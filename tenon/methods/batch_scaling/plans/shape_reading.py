@@ -40,6 +40,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {  # of transformers, where a config.json
 }
 _ALIASES = {"n_embd": "hidden_size", "n_layer": "num_hidden_layers", "n_head": "num_attention_heads"}
 _ALIASES |= {"num_local_experts": "num_experts"}  # one and the same under two names, depending on the release
+INSTEAD = "give params (--params) in place of the model, or a ModelShape"
+"""What helps where a model cannot be counted."""
 _MOE, _NEEDED_MOE = ("mixtral", "qwen2_moe", "qwen3_moe"), ("num_experts", "num_experts_per_tok")
 _MOE_KEYS = ("num_local_experts", "num_experts", "n_routed_experts")
 
@@ -109,7 +111,7 @@ def _closed_form(config: dict[str, Any], name: str, kind: str) -> ModelShape:
         told |= {"positions": config.get("n_positions", 1024)}
         config["intermediate_size"] = config.get("n_inner") or 4 * hidden
     if kind == "phi" and config.get("qk_layernorm"):
-        raise UnsupportedModelError("Phi with qk_layernorm is not counted in closed form; give a ModelShape.")
+        raise UnsupportedModelError(f"Phi with qk_layernorm is not counted in closed form; {INSTEAD}.")
     if kind == "mixtral":
         told |= {"experts": config["num_experts"], "active_experts": config["num_experts_per_tok"]}
         told |= {"expert_ffn": config["intermediate_size"], "moe_layers": layers}
@@ -140,10 +142,10 @@ def _counted(config: dict[str, Any], name: str, kind: str) -> ModelShape:
     if any(config.get(key) for key in _MOE_KEYS):
         raise UnsupportedModelError(
             f"{kind or 'This model'} is a mixture of experts that is not known here, so its active parameters are not "
-            "either; give a ModelShape with experts, active_experts and expert_ffn."
+            f"either; {INSTEAD}, with experts, active_experts and expert_ffn."
         )
     if not kind:
-        raise DataError("The config has no model_type; give one, or a ModelShape.")
+        raise DataError(f"The config has no model_type; name it, or {INSTEAD}.")
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -160,5 +162,5 @@ def _counted(config: dict[str, Any], name: str, kind: str) -> ModelShape:
     tied = head is not None and head.weight is embedding.weight
     shape = dataclasses.replace(shape, tied=tied, head_bias=getattr(head, "bias", None) is not None)
     if shape.embedding + shape.head != outside:
-        raise UnsupportedModelError(f"The embeddings of {kind!r} are not vocab x hidden; give a ModelShape.")
+        raise UnsupportedModelError(f"The embeddings of {kind!r} are not vocab x hidden; {INSTEAD}.")
     return dataclasses.replace(shape, other=total - outside - shape.non_embedding)

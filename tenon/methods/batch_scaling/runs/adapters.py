@@ -131,7 +131,7 @@ def trainer_records(files: Sequence[Path], given: Mapping[str, Any], *, seq_len:
     """
     if unknown := sorted(given.keys() - set(_TRAINER_KEYS)):
         raise ConfigError(
-            f"columns, for a trainer_state.json, has {unknown[0]!r}; {nearest(unknown[0], _TRAINER_KEYS)}."
+            f"columns (--column), for a trainer_state.json, has {unknown[0]!r}; {nearest(unknown[0], _TRAINER_KEYS)}."
         )
     said = {name: constant(value) for name, value in given.items()}
     seq_len = seq_len if seq_len is not None else said.get("seq_len")
@@ -140,9 +140,11 @@ def trainer_records(files: Sequence[Path], given: Mapping[str, Any], *, seq_len:
         missing += [] if said.get("gradient_accumulation_steps") is not None else ["gradient_accumulation_steps"]
         missing += [] if seq_len is not None else ["seq_len"]
     if missing:
+        told = [f"{name}=..." for name in missing]
         raise DataError(
             f"{files[0]} is the state of a Trainer, which does not hold {', '.join(missing)}. Give numbers: columns "
-            f"{', '.join(f'{name}=...' for name in missing)} (and world_size=, lr=, batch_tokens= where they differ)."
+            f"{', '.join(told)} (--column {' --column '.join(told)}), and so world_size, lr and batch_tokens where "
+            "they differ."
         )
     rows, dropped, notes = [], [], []
     for path in files:
@@ -160,7 +162,9 @@ def trainer_records(files: Sequence[Path], given: Mapping[str, Any], *, seq_len:
         batch = said.get("batch_tokens")
         if batch is None:
             if "world_size" not in said:
-                notes.append("one process per training is assumed: world_size was not given")
+                notes.append(
+                    "one process per training is assumed: columns world_size=... (--column world_size=...) did not come"
+                )
             sequences = _whole(state, "train_batch_size", path) * (said["gradient_accumulation_steps"] or 0)
             batch = sequences * (said.get("world_size") or 1) * (seq_len or 0)
         rates = [one["learning_rate"] for one in log if isinstance(one.get("learning_rate"), int | float)]
@@ -181,7 +185,10 @@ def _loss(log: Sequence[Mapping[str, Any]], key: Any, path: Path) -> tuple[float
         name for one in log for name in one if name.startswith("eval_") and name.endswith("loss")
     })  # fmt: skip
     if key is None and len(evaluated) > 1:
-        raise DataError(f"{path} logs several losses: {', '.join(evaluated)}. Say which: columns loss={evaluated[0]}.")
+        raise DataError(
+            f"{path} logs several losses: {', '.join(evaluated)}. Say which: columns loss={evaluated[0]} (--column "
+            f"loss={evaluated[0]})."
+        )
     key = key or next(iter(evaluated), None)
     if key is not None and key != "loss":
         values = [one[key] for one in log if key in one]
@@ -198,7 +205,9 @@ def _loss(log: Sequence[Mapping[str, Any]], key: Any, path: Path) -> tuple[float
 def _whole(state: Mapping[str, Any], name: str, path: Path) -> int:
     value = state.get(name)
     if not isinstance(value, int) or value < 1:
-        raise DataError(f"{path} has {name} {value!r}; give columns batch_tokens= instead.")
+        raise DataError(
+            f"{path} has {name} {value!r}; give columns batch_tokens=... (--column batch_tokens=...) instead."
+        )
     return value
 
 

@@ -64,8 +64,8 @@ def comparable(table: RunTable, *, group: str | None = None) -> RunTable:
     if len(groups) > 1 and group is None:
         raise DataError(
             f"{table.source or 'The table'} holds runs of {len(groups)} data sets or tokenizers: {_some(groups)}. "
-            "Losses across them cannot be compared (only bits per byte can): give group=<column> to keep them apart, "
-            "or a table of one."
+            "Losses across them cannot be compared (only bits per byte can): give group=<column> (--group-column "
+            "<column>) to keep them apart, or a table of one (--group <one of them>)."
         )
     for name in groups:
         rows = [row for row, one in enumerate(table.groups) if one == name]
@@ -74,15 +74,16 @@ def comparable(table: RunTable, *, group: str | None = None) -> RunTable:
         if part.kinds:
             raise DataError(
                 f"{table.where(rows[0])}: the runs{of} count parameters in several ways: "
-                f"{_some(sorted(set(part.kinds)))}. That moves exponents: count all alike, or give group=n_kind."
+                f"{_some(sorted(set(part.kinds)))}. That moves exponents: count all alike, or give group=n_kind "
+                "(--group-column n_kind)."
             )
         lengths = numpy.unique(part["seq_len"][numpy.isfinite(part["seq_len"])])
         if len(lengths) > 1:
             row = rows[int(numpy.flatnonzero(part["seq_len"] == lengths[1])[0])]
             raise DataError(
                 f"{table.where(row, 'seq_len')}: the runs{of} have rows of several lengths: "
-                f"{_some([f'{one:g}' for one in lengths])}. Their losses are of different tasks: give group=seq_len, "
-                "or a table of one length."
+                f"{_some([f'{one:g}' for one in lengths])}. Their losses are of different tasks: give group=seq_len "
+                "(--group-column seq_len), or a table of one length."
             )
     return table
 
@@ -94,9 +95,10 @@ def checked(table: RunTable) -> RunTable:
         DataError: A batch smaller than one row or larger than the training, or steps x batch far from the tokens.
     """
     _refuse(table, "batch_tokens", table["batch_tokens"] < table["seq_len"], "a batch of less than one row of seq_len",
-            "It looks like sequences: say units batch=sequences")  # fmt: skip
+            f"It looks like sequences: say {_unit('batch=sequences')}")  # fmt: skip
     _refuse(table, "batch_tokens", table["batch_tokens"] > table["tokens"] * (1 + 1e-9),
-            "a batch larger than all training tokens", "Check the units of both: units tokens=billions?")  # fmt: skip
+            "a batch larger than all training tokens",
+            f"Check the units of both: {_unit('tokens=billions')}?")  # fmt: skip
     _refuse_steps(table)
     return replace(table, notes=tuple(dict.fromkeys((*table.notes, *_odd(table)))))
 
@@ -121,9 +123,9 @@ def _refuse_steps(table: RunTable) -> None:
     row = int(numpy.flatnonzero(bad)[0])
     ratio, seq_len = float(seen[row] / tokens[row]), float(table["seq_len"][row])
     if abs(ratio / seq_len - 1) < STEPS_OFF:
-        advice = "The factor is seq_len: the tokens look like sequences (units tokens=sequences)"
+        advice = f"The factor is seq_len: the tokens look like sequences; say {_unit('tokens=sequences')}"
     elif abs(ratio * seq_len - 1) < STEPS_OFF:
-        advice = "The factor is 1 / seq_len: the batch looks like sequences (units batch=sequences)"
+        advice = f"The factor is 1 / seq_len: the batch looks like sequences; say {_unit('batch=sequences')}"
     elif (power := round(math.log10(ratio))) and power % 3 == 0 and abs(ratio / 10.0**power - 1) < STEPS_OFF:
         advice = f"The factor is 1e{power}: is one of them in thousands, millions or billions?"
     else:
@@ -145,30 +147,35 @@ def _odd(table: RunTable) -> list[str]:
     if numpy.any(tiny):
         row = int(numpy.flatnonzero(tiny)[0])
         raise DataError(
-            f"{table.where(row, 'tokens')}: {table['flops'][row]:.4g} FLOPs and {table['n_params'][row]:.4g} parameters "
-            f"leave {table['tokens'][row]:.3g} tokens. Are the FLOPs in PF-days? Say units flops=pf-days."
+            f"{table.where(row, 'tokens')}: {table['flops'][row]:.4g} FLOPs and {table['n_params'][row]:.4g} "
+            f"parameters leave {table['tokens'][row]:.3g} tokens. Are the FLOPs in PF-days? Say "
+            f"{_unit('flops=pf-days')}."
         )
     if table.n_kind is None and not table.kinds:
-        notes.append("which parameters are counted (n_kind) is not said: embeddings move exponents of small models")
+        notes.append(
+            "which parameters are counted (n_kind, --n-kind) is not said: embeddings move exponents of small models"
+        )
     small = (table["tokens"] < 1e6) & (table["n_params"] > 1e6)
     if small.any():
         row = int(numpy.flatnonzero(small)[0])
         notes.append(
             f"{table.where(row, 'tokens')} is {table['tokens'][row]:g} for {table['n_params'][row]:g} parameters "
-            f"({int(small.sum())} rows): in billions? Say units tokens=billions"
+            f"({int(small.sum())} rows): in billions? Say {_unit('tokens=billions')}"
         )
     if numpy.median(table["n_params"]) < 1e4:
-        notes.append(f"half of the models have under {1e4:g} parameters: in millions or billions? Say units n_params=")
+        notes.append(
+            f"half of the models have under {1e4:g} parameters: in millions or billions? Say {_unit('n_params=...')}"
+        )
     ratio = table["flops"] / (6 * table["n_params"] * table["tokens"])
     ratio = ratio[numpy.isfinite(ratio)]
     if len(ratio) and not 0.3 <= (middle := float(numpy.median(ratio))) <= 3:
-        looks = ": in PF-days? Say units flops=pf-days" if 0.3 <= middle * PF_DAY <= 3 else ""
+        looks = f": in PF-days? Say {_unit('flops=pf-days')}" if 0.3 <= middle * PF_DAY <= 3 else ""
         notes.append(f"FLOPs are {middle:.3g} times 6 N D in the middle of the table{looks}")
     loss = table["loss"]
     if len(loss[numpy.isfinite(loss)]) and float(numpy.nanmedian(loss)) > 12.5:
         notes.append(
             "half of the losses are above 12.5 nats, a uniform guess among 250,000 tokens: perplexity, or bits? "
-            "Say units loss="
+            f"Say {_unit('loss=...')}"
         )
     elif (loss > 30).any():
         row = int(numpy.flatnonzero(loss > 30)[0])
@@ -178,6 +185,10 @@ def _odd(table: RunTable) -> list[str]:
     if same:
         notes.append(f"{same} rows repeat others in every column: was a table read twice?")
     return notes
+
+
+def _unit(said: str) -> str:
+    return f"units {said} (--unit {said})"
 
 
 def _some(words: list[str], most: int = 8) -> str:

@@ -58,15 +58,16 @@ def table_of(
     if not records.rows:
         raise DataError(f"{records.source or 'The table'} has no runs. Give one row per training.")
     if n_kind is not None and n_kind not in get_args(NKind):
-        raise ConfigError(f"n_kind is {n_kind!r}; {nearest(n_kind, get_args(NKind))}.")
-    found = find(records, layout, pairs(columns or {}, "columns"), n_kind, group)
+        raise ConfigError(f"n_kind (--n-kind) is {n_kind!r}; {nearest(n_kind, get_args(NKind))}.")
+    found = find(records, layout, pairs(columns or {}, "columns (--column)"), n_kind, group)
     if seq_len is not None:
         found.numbers["seq_len"] = _agreeing(seq_len, found, records)
     measures = {**layout.units, **_declared(units)}
     if found.batch_unit is None and "batch" not in measures and "batch" in found.names:
         raise DataError(
             f"{records.source}: column {found.names['batch']!r} may count tokens or sequences. Say which: "
-            "units batch=tokens, or batch=sequences and seq_len."
+            "units batch=tokens (--unit batch=tokens), or units batch=sequences (--unit batch=sequences) and seq_len "
+            "(--seq-len)."
         )
     measures.setdefault("batch", found.batch_unit or "tokens")
 
@@ -92,13 +93,13 @@ def table_of(
 
 def _declared(units: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
     declared = {}
-    for name, unit in pairs(units, "units").items():
+    for name, unit in pairs(units, "units (--unit)").items():
         quantity = {"batch_tokens": "batch", "params": "n_params"}.get(name, name)
         if quantity not in UNITS:
-            raise ConfigError(f"units has {name!r}; {nearest(name, UNITS)}.")
+            raise ConfigError(f"units (--unit) has {name!r}; {nearest(name, UNITS)}.")
         unit = re.sub(r"[ _]+", "-", str(unit).strip().lower())
         if unit not in UNITS[quantity]:
-            raise ConfigError(f"units {name}={unit}; {nearest(unit, UNITS[quantity])}.")
+            raise ConfigError(f"units {name}={unit} (--unit {name}={unit}); {nearest(unit, UNITS[quantity])}.")
         declared[quantity] = unit
     return declared
 
@@ -106,13 +107,15 @@ def _declared(units: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
 def _agreeing(seq_len: float, found: Found, records: Records) -> float:
     known = found.numbers.get("seq_len", seq_len)
     if known != seq_len:
-        raise ConfigError(f"{records.source} has rows of {known:g} tokens, and seq_len is given as {seq_len:g}.")
+        raise ConfigError(
+            f"{records.source} has rows of {known:g} tokens, and seq_len (--seq-len) is given as {seq_len:g}."
+        )
     name = found.names.pop("seq_len", None)
     for record in records.rows if name else ():
         value = number(record.cells.get(name or ""), f"{record.place}, column {name!r}")
         if math.isfinite(value) and value != seq_len:
             raise DataError(
-                f"{record.place}, column {name!r} is {value:g}, and seq_len is given as {seq_len:g}; "
+                f"{record.place}, column {name!r} is {value:g}, and seq_len (--seq-len) is given as {seq_len:g}; "
                 "leave out the option where the table says it."
             )
     return float(seq_len)
@@ -141,7 +144,9 @@ def _row(record: Record, found: Found, measures: Mapping[str, str], notes: dict[
             row["loss"] = math.log(row["loss"]) if row["loss"] > 0 else math.nan
         elif math.isfinite(row[quantity]):
             if not math.isfinite(row["seq_len"]):
-                raise DataError(f"{where(quantity)} counts sequences, and seq_len is not said; give seq_len.")
+                raise DataError(
+                    f"{where(quantity)} counts sequences, and seq_len is not said; give seq_len (--seq-len)."
+                )
             row[quantity] *= row["seq_len"]
     for quantity, value in row.items():
         if quantity not in ("loss", "seed") and (value <= 0 or math.isinf(value)):
@@ -167,7 +172,7 @@ def _row(record: Record, found: Found, measures: Mapping[str, str], notes: dict[
     if kind and kind not in get_args(NKind):
         raise DataError(f"{where('n_kind')} is {kind!r}; {nearest(kind, get_args(NKind))}.")
     if found.kind and kind and kind != found.kind and not says_its_kind(found.names.get("n_params", "")):
-        raise DataError(f"{where('n_kind')} says {kind}, and n_kind is given as {found.kind}; leave out the option.")
+        raise DataError(f"{where('n_kind')} says {kind}, and n_kind (--n-kind) is given as {found.kind}; leave it out.")
     row["n_kind"] = found.kind or kind
     if text(found.names.get("diverged")).strip().lower() in ("true", "1", "1.0", "yes"):
         row["loss"] = math.nan

@@ -149,7 +149,7 @@ def number(value: Any, where: str) -> float:
                 f"{told}: a decimal comma, or separators of thousands? Both can be read in two ways; write 1234.5."
             )
         if re.fullmatch(r"[+-]?[\d.]+\s*[a-zA-Z%]+", text):
-            raise DataError(f"{told}; write the number alone, and say its unit in `units` if it is not ours.")
+            raise DataError(f"{told}; write the number alone, and say its unit in units (--unit) if it is not ours.")
         raise DataError(f"{told}; write it as 1234.5 or 1.2e9, and leave the cell empty where it is not known.")
     if isinstance(value, bool):
         raise DataError(f"{where} is {value}; it must be a number.")
@@ -205,7 +205,7 @@ def find(records: Records, layout: Layout, given: Mapping[str, Any], n_kind: str
     found = Found()
     for quantity, what in {**layout.columns, **given}.items():
         if quantity not in _SETTABLE:
-            raise ConfigError(f"columns has {quantity!r}; {nearest(quantity, _SETTABLE)}.")
+            raise ConfigError(f"columns (--column) has {quantity!r}; {nearest(quantity, _SETTABLE)}.")
         if quantity not in given and isinstance(what, str) and what not in there.names:
             continue  # the format was forced upon a table of other columns
         column = what if quantity in layout.columns and quantity not in given else there.given(quantity, what)
@@ -242,7 +242,8 @@ def find(records: Records, layout: Layout, given: Mapping[str, Any], n_kind: str
     if missing:
         raise DataError(
             f"{records.source} has no column for {' and '.join(missing)} (columns: {', '.join(there.names)}). "
-            f"Name it: columns {missing[0]}=<column>, or a number that holds for all rows."
+            f"Name it: columns {missing[0]}=<column> (--column {missing[0]}=<column>), or a number that "
+            "holds for all rows."
         )
     return found
 
@@ -257,7 +258,8 @@ def _find_params(found: Found, there: _There, layout: Layout, n_kind: str | None
         if found.kind is not None and known and found.kind not in known:
             raise DataError(
                 f"{there.source} does not count {n_kind} parameters; it has "
-                f"{', '.join(f'{kind} ({name!r})' for kind, name in known.items())}: choose n_kind among these."
+                f"{', '.join(f'{kind} ({name!r})' for kind, name in known.items())}: choose n_kind (--n-kind) "
+                "among these."
             )
         if found.kind in known:
             found.names["n_params"] = known[found.kind]
@@ -275,9 +277,10 @@ def _find_params(found: Found, there: _There, layout: Layout, n_kind: str | None
         ((found.kind, found.names["n_params"]),) = by_kind.items()
     elif by_kind:
         counts = [f"{kind} ({name!r})" for kind, name in by_kind.items()] + [f"not said ({name!r})" for name in plain]
+        first = next(iter(by_kind))
         raise DataError(
             f"{there.source} counts parameters as {', '.join(counts)}"
-            f"{f', not {n_kind}' if n_kind else ''}. Say which is meant: n_kind={next(iter(by_kind))!r}."
+            f"{f', not {n_kind}' if n_kind else ''}. Say which is meant: n_kind={first!r} (--n-kind {first})."
         )
 
 
@@ -302,7 +305,7 @@ class _There:
         if len(names) > 1 and not (own_wins and quantity in names):
             raise DataError(
                 f"{self.source} has several columns that may be {quantity}: {', '.join(names)}. "
-                f"Say which: columns {quantity}={names[0]}."
+                f"Say which: columns {quantity}={names[0]} (--column {quantity}={names[0]})."
             )
         return quantity if own_wins and quantity in names else next(iter(names), None)
 
@@ -314,8 +317,9 @@ class _There:
             return value
         names = self.by_plain.get(plain_name(str(what)), [])
         if len(names) != 1:
+            option = "group (--group-column)" if is_column else f"columns {quantity} (--column {quantity}=...)"
             raise ConfigError(
-                f"{quantity}: {self.source} has no column {str(what)!r} (columns: {', '.join(self.names)}); "
+                f"{option}: {self.source} has no column {str(what)!r} (columns: {', '.join(self.names)}); "
                 f"{nearest(str(what), self.names)}."
             )
         return names[0]

@@ -66,14 +66,16 @@ def read_runs(
         raise ConfigError(f"format is {format!r}; it must be one of auto, {', '.join(LAYOUTS)}.")
     if isinstance(source, RunTable):
         return checked(comparable(usable(source), group="group"))  # its rows bear their groups
-    told = pairs(columns or {}, "columns")
+    told = pairs(columns or {}, "columns (--column)")
     tables, groups = [], group
     for records, kind in _sources(source, format, told, seq_len):
         layout = LAYOUTS[kind]
         groups = groups or layout.group
         if kind == "trainer":  # its reader has taken what was told
             if units or group:
-                raise ConfigError("units and group are for tables; a trainer_state.json has its own units.")
+                raise ConfigError(
+                    "units and group (--unit, --group-column) are for tables; a trainer_state.json has its own units."
+                )
             tables.append(table_of(records, layout, n_kind=n_kind))
         else:
             tables.append(
