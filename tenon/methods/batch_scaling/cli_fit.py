@@ -141,7 +141,7 @@ def compare_command(
     """
     from tenon.core.results import write_results
     from tenon.core.run import Run
-    from tenon.methods.batch_scaling.fits.compare import published_laws, score_laws
+    from tenon.methods.batch_scaling.fits.compare import published_laws, score_doubts, score_laws
     from tenon.methods.batch_scaling.fits.law_card import load_card
     from tenon.methods.batch_scaling.fits.pictures import draw_scores
 
@@ -154,6 +154,9 @@ def compare_command(
         caption = "Loss above the best of the sweep [%], over its cells (N, D); the rate by the law, or tuned anew."
         run.table("laws", rows, caption)
         run.figure("laws", draw_scores(rows), caption, "A pair of bars for every law.")
+        warnings = score_doubts(table)
+        for warning in warnings:
+            run.note(warning)
         page = run.report("Batch-size scaling: laws against a sweep")
     if results is not None:
         write_results(
@@ -164,13 +167,15 @@ def compare_command(
             data_sha256=table.sha256(),
             runs=len(table),
             laws=rows,
+            warnings=warnings,
         )
     lines = [f"{'law':<34}{'batch and rate: mean, max':>28}{'batch, rate tuned: mean, max':>31}   [%]"]
     for row in rows:
         joint = f"{row['joint_mean']:.3f}  {row['joint_max']:.3f}"
         tuned = f"{row['batch_mean']:.3f}  {row['batch_max']:.3f}"
         lines.append(f"{row['law']:<34}{joint:>28}{tuned:>31}")
-    emit({"laws": rows}, as_json=as_json, text="\n".join([*lines, f"The page is {page}"]))
+    lines += [f"  Warning: {one}" for one in warnings]
+    emit({"laws": rows, "warnings": warnings}, as_json=as_json, text="\n".join([*lines, f"The page is {page}"]))
 
 
 def the_runs(

@@ -18,7 +18,7 @@ from tenon.methods.batch_scaling.fits.best_runs import best_of_cells
 from tenon.methods.batch_scaling.fits.law_card import load_card
 from tenon.methods.batch_scaling.laws import get
 from tenon.methods.batch_scaling.runs.table import RunTable, write_runs
-from tests.methods.batch_scaling.sweep_table import power_sweep
+from tests.methods.batch_scaling.sweep_table import cell_rows, power_sweep
 
 
 def run(*words: str) -> str:
@@ -115,10 +115,28 @@ def test_a_critical_batch_from_steps(tmp_path: Path) -> None:
 def test_a_sweep_is_compared_with_every_law_and_with_ones_own(sweep: Path, tmp_path: Path) -> None:
     run("fit", str(sweep), "--law", "batch", "--set", "bootstrap=0", "--out", str(tmp_path / "fit"))
     card = str(tmp_path / "fit" / "law-batch.json")
-    told = json.loads(run("compare", str(sweep), "--card", card, "--out", str(tmp_path / "compare"), "--json"))["laws"]
-    scores: dict[str, Any] = {row["law"]: row for row in told}
+    told = json.loads(run("compare", str(sweep), "--card", card, "--out", str(tmp_path / "compare"), "--json"))
+    assert told["warnings"] == []
+    scores: dict[str, Any] = {row["law"]: row for row in told["laws"]}
     assert {"steplaw2025", "bergsma2025", "shuai2024.fixed_data", "fitted"} <= set(scores)
     assert min(scores, key=lambda name: scores[name]["batch_mean"]) == "fitted"
+
+
+def test_best_batches_at_an_edge_are_told_beside_the_scores(tmp_path: Path) -> None:
+    """In two of three cells the least loss stands at the smallest batch; in text, on the page and in the JSON."""
+    rows = [
+        row
+        for size, batches in ((1e8, (1, 2, 4)), (2e8, (1, 2, 4)), (4e8, (0.25, 0.5, 1, 2, 4)))
+        for row in cell_rows(size, 1e9, best_batch=1e5, best_lr=2e-3, batches=[1e5 * one for one in batches])
+    ]
+    path = tmp_path / "sweep.csv"
+    write_runs(RunTable.of(rows, n_kind="non_embedding"), path)
+    words = ("compare", str(path), "--out", str(tmp_path / "compare"))
+    (warning,) = json.loads(run(*words, "--json"))["warnings"]
+    assert warning.startswith("2 of 3 cells (N, D) have their best batch at an edge of the batches tried")
+    assert "N=1e+08 D=1e+09: the best batch is the smallest tried" in warning
+    assert f"  Warning: {warning}" in run(*words)
+    assert "2 of 3 cells (N, D) have their best batch" in (tmp_path / "compare" / "report.html").read_text()
 
 
 def test_the_quadratic_has_the_critical_batch_of_its_equation(tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from tenon.methods.batch_scaling.fits.cells import BatchOptimum, Cell, clean_run
 from tenon.methods.batch_scaling.fits.law_card import FittedLaw
 from tenon.methods.batch_scaling.laws import every, get
 from tenon.methods.batch_scaling.laws.law import Law, Quantity
+from tenon.methods.batch_scaling.runs.table import RunTable
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-__all__ = ["excess_loss", "published_laws", "score_laws"]
+__all__ = ["excess_loss", "published_laws", "score_doubts", "score_laws"]
 
 PARTNER = "steplaw2025"
 """Lends its learning rate to laws that have none."""
@@ -49,7 +50,7 @@ def score_laws(runs: Any, names: Sequence[str | Law | FittedLaw] | None = None) 
         ConfigError: A named law gives no batch from N, D and C.
     """
     table = clean_runs(runs)
-    cells = [cell for cell in find_cells(table) if len(cell.batches) >= 2]
+    cells = _scored(table)
     if not cells:
         raise DataError("No cell (N, D) of the sweep has two batches; laws of the batch cannot be told apart on it.")
     data = table.sha256()
@@ -61,6 +62,24 @@ def score_laws(runs: Any, names: Sequence[str | Law | FittedLaw] | None = None) 
     told = [excess_loss(cell, batch, rate) for cell in cells]
     facts = {"lr_from": "constant", "C": None, "n_kind": None, "in_sample": False, "extrapolation": None}
     return [*rows, _row(f"constant {batch:g} tokens, lr {rate:g}", told, facts)]
+
+
+def score_doubts(runs: Any) -> list[str]:
+    """Say what makes the scores doubtful: cells whose best batch stands at an edge of the batches tried.
+
+    There the true best lies beyond, and a law that points beyond is scored as if it pointed at the edge.
+
+    Args:
+        runs: As in `score_laws`.
+    """
+    cells = _scored(clean_runs(runs))
+    edges = [cell for cell in cells if cell.status in ("batch_edge", "too_few")]  # of two batches one is at the edge
+    if not edges:
+        return []
+    return [
+        f"{len(edges)} of {len(cells)} cells (N, D) have their best batch at an edge of the batches tried, so that the "
+        f"scores say little of them: laws that point beyond are flattered. First, {edges[0].id}: {edges[0].reason}."
+    ]
 
 
 def published_laws() -> list[Law]:
@@ -93,6 +112,10 @@ def excess_loss(cell: Cell, batch: float, lr: float) -> dict[str, Any]:
         "is_batch_clipped": not grid[0] <= place <= grid[-1],
         "is_lr_clipped": not tried[0] <= lr <= tried[-1] or any(_diverges(one, lr) for one in around),
     }
+
+
+def _scored(table: RunTable) -> list[Cell]:
+    return [cell for cell in find_cells(table) if len(cell.batches) >= 2]
 
 
 def _diverges(one: BatchOptimum, lr: float) -> bool:
