@@ -102,8 +102,8 @@ def fit_command(
         page = run.report(f"Batch-size scaling: {law} law")
     if found is not None:
         card = save_card(found, out / f"law-{law}.json")
-        facts = found.to_dict()
-        text = f"{told(found)}\nThe card is {card}: tenon batch-scaling plan --card {card} ..."
+        facts = {**found.to_dict(), **facts}
+        text = f"{text}{told(found)}\nThe card is {card}: tenon batch-scaling plan --card {card} ..."
     if results is not None:
         write_results(
             results,
@@ -216,6 +216,7 @@ def _shareable(facts: dict[str, Any], law: str) -> dict[str, Any]:
         kept["cells"] = facts["residuals"]
         sensitivity = facts["estimator"].get("sensitivity", {})
         kept["sensitivity"] = [{"estimator": name, **found} for name, found in sensitivity.items()]
+    kept.pop("points", None)  # measured steps are near to being the runs
     if facts.get("holdout"):
         kept["holdout"] = {name: value for name, value in facts["holdout"].items() if name != "runs"}
     return {**kept, "residuals": []} if "law" in facts else kept
@@ -291,11 +292,13 @@ def _isoflop(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, 
     return None, facts, json_bytes(facts).decode()
 
 
-def _critical(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, Any], str]:
+def _critical(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw | None, dict[str, Any], str]:
     from dataclasses import asdict
 
+    from tenon.core.errors import DataError
     from tenon.methods.batch_scaling.fits.critical_fit import fit_critical
-    from tenon.methods.batch_scaling.fits.show import show_critical, show_critical_sweep
+    from tenon.methods.batch_scaling.fits.critical_law import critical_law
+    from tenon.methods.batch_scaling.fits.show import constants, show_critical, show_critical_sweep
     from tenon.methods.batch_scaling.fits.steps_to_loss import fit_critical_sweep
 
     points = {
@@ -304,8 +307,15 @@ def _critical(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str,
     if len(points) > len({batch for batch, _ in points}):  # some batch has several numbers of tokens
         sweep = fit_critical_sweep(table, settings)
         text = show_critical_sweep(run, sweep)
-        left_out = [one._asdict() for one in sweep.left_out]
-        return None, {"critical": sweep.rows(), "points": sweep.points(), "left_out": left_out}, text
+        extra = {"critical": sweep.rows(), "points": sweep.points()}
+        try:
+            law = critical_law(sweep, settings)
+        except DataError as error:  # critical batches, and too few of them for a law
+            run.note(str(error))
+            left_out = [one._asdict() for one in sweep.left_out]
+            return None, {**extra, "left_out": left_out}, f"{text}\n{error}"
+        run.table("critical-law", constants(law), f"{law.law.equation}: {law.runs} critical batches.")
+        return law, extra, f"{text}\n"
     rows = [
         {"batch": float(batch), "steps": float(steps)}
         for batch, steps in zip(table["batch_tokens"], table["steps"], strict=True)

@@ -16,6 +16,7 @@ from tenon.methods.batch_scaling import laws
 from tenon.methods.batch_scaling.cli import app
 from tenon.methods.batch_scaling.config import CriticalFitConfig
 from tenon.methods.batch_scaling.fits.cells import find_cells
+from tenon.methods.batch_scaling.fits.law_card import load_card
 from tenon.methods.batch_scaling.fits.pictures import draw_critical_sweep
 from tenon.methods.batch_scaling.fits.steps_to_loss import fit_critical_sweep, loss_curves
 from tests.methods.batch_scaling.sweep_table import STEPLAW, needs_steplaw
@@ -162,9 +163,14 @@ def test_the_command_takes_a_sweep(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     shared = json.loads(results.read_text())
     (row,) = shared["critical"]
-    assert row["batches"] == len(shared["points"])
+    assert row["batches"] == 8
+    assert "points" not in shared
     assert f"{row['critical batch']:,.4g}" in done.output
     assert "Hyperbolas" in (tmp_path / "fit" / "report.html").read_text()
+    assert "1 of 1 critical batches are known to a factor of 10; a law of them needs 3" in done.output
+    law = CliRunner().invoke(app, ["fit", str(table), "--law", "critical", "--out", str(tmp_path / "law")])
+    assert "B_crit = " in law.output
+    assert load_card(tmp_path / "law" / "law-critical.json").runs == 3
 
 
 @needs_steplaw

@@ -22,7 +22,8 @@ WIDE_EXPONENT = 1.0
 """Width of the interval of an exponent that says hardly anything."""
 NARROW = 10.0
 """Factor that D must span for an exponent to say something beyond."""
-SYMBOLS = {"batch": "B", "learning_rate": "lr", "params": "N", "tokens": "D", "steps": "S"}
+NAMES = {"batch": "the best batch", "critical_batch": "the critical batch", "learning_rate": "the best learning rate"}
+SYMBOLS = {"batch": "B", "critical_batch": "B_crit", "learning_rate": "lr", "params": "N", "tokens": "D", "steps": "S"}
 
 
 def equation(quantity: str, power: PowerLaw) -> str:
@@ -111,7 +112,7 @@ def power_doubts(
     told = []
     identified = True
     for quantity, names, fit in fits:
-        what = {"batch": "the best batch", "learning_rate": "the best learning rate"}[quantity]
+        what = NAMES[quantity]
         if not fit.intervals:
             identified = False
             told.append(
@@ -127,7 +128,7 @@ def power_doubts(
             if high - low > WIDE_EXPONENT:
                 told.append(f"the interval of the exponent {name} is {low:.3g} to {high:.3g}: it says hardly anything")
             if name == "x" and low <= 0 <= high:
-                told.append("the interval of the exponent x holds 0: that the best batch grows with D is not shown")
+                told.append(f"the interval of the exponent x holds 0: that {what} grows with D is not shown")
     if failures > 0.1 * config.bootstrap:
         told.append(f"{failures} of {config.bootstrap} refits to resampled cells had no solution")
     return tuple(told), identified

@@ -17,9 +17,9 @@ from typing import Any
 
 from tenon.core.errors import DataError
 from tenon.methods.batch_scaling.config import CriticalFitConfig
-from tenon.methods.batch_scaling.fits.cells import Cell, find_cells
+from tenon.methods.batch_scaling.fits.cells import Cell, clean_runs, find_cells
 from tenon.methods.batch_scaling.fits.critical_fit import CriticalFit, fit_critical
-from tenon.methods.batch_scaling.runs.table import Dropped
+from tenon.methods.batch_scaling.runs.table import Dropped, RunTable
 
 __all__ = ["CriticalAt", "CriticalSweep", "LossCurve", "fit_critical_sweep", "loss_curves"]
 
@@ -85,6 +85,8 @@ class CriticalSweep:
     """By model size, then from the highest loss to the lowest."""
     left_out: tuple[Dropped, ...]
     """Batches and model sizes that say nothing, and why."""
+    runs: RunTable
+    """The sweep."""
 
     def rows(self) -> list[dict[str, Any]]:
         """Give a row per model size and loss."""
@@ -139,7 +141,8 @@ def fit_critical_sweep(runs: Any, config: CriticalFitConfig | None = None, **cha
             says what is missing.
     """
     config = replace(config or CriticalFitConfig(), **changes)
-    curves, left_out = loss_curves(find_cells(runs))
+    table = clean_runs(runs)
+    curves, left_out = loss_curves(find_cells(table))
     found = []
     for size in sorted({curve.N for curve in curves}):
         of_size = [curve for curve in curves if size == curve.N]
@@ -169,7 +172,7 @@ def fit_critical_sweep(runs: Any, config: CriticalFitConfig | None = None, **cha
             f"No critical batch can be found: a size needs {FEWEST_BATCHES} batches, each trained on several numbers "
             f"of tokens with tuned learning rates, that reach one loss.\n{lines}"
         )
-    return CriticalSweep(found=tuple(found), left_out=tuple(left_out))
+    return CriticalSweep(found=tuple(found), left_out=tuple(left_out), runs=table)
 
 
 def _from_the_best(rows: Sequence[dict[str, float]]) -> tuple[list[dict[str, float]], list[dict[str, float]]]:

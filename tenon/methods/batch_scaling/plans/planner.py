@@ -353,6 +353,7 @@ def _critical(rows: list[LawRow], batch: int) -> tuple[float | None, tuple[float
         paper = str(number) if row.is_fitted else row.law.split(".")[0]
         if paper not in near or row.extrapolation < (near[paper].extrapolation or 0.0):  # its laws are of the same runs
             near[paper] = row
+    near = {name: row for name, row in near.items() if row.is_fitted} or near  # one's own come first
     if not near:
         return None, None, []
     factors = [token_overhead(row, batch) for row in near.values()]
