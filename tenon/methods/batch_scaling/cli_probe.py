@@ -26,7 +26,9 @@ def noise_scale_command(
     seq_len: SeqLen = 128,
     small: Annotated[int, typer.Option(min=1, help="Rows of a small batch; it divides the big one.")] = 1,
     big: Annotated[int, typer.Option(min=2, help="Rows of a big batch.")] = 32,
-    pairs: Annotated[int, typer.Option(min=1, help="Big batches in all; more make the interval narrower.")] = 8,
+    pairs: Annotated[
+        int, typer.Option(min=1, help="Big batches in all; an interval takes 6, and more make it narrower.")
+    ] = 8,
     metrics: Annotated[
         Path | None,
         typer.Option(help="Measure nothing; show what a training logged: metrics.jsonl, trainer_state.json, folder."),
@@ -105,6 +107,7 @@ def _sentence(found: NoiseEstimate) -> str:
 
 def _show_estimate(run: Run, *, small: int, big: int, length: int) -> NoiseEstimate:
     """Put table and picture into the report: the estimate from ever more pairs."""
+    from tenon.methods.batch_scaling.probes.gradient_noise import fewest_pairs
     from tenon.methods.batch_scaling.probes.noise_measure import estimate_of
     from tenon.methods.batch_scaling.probes.pictures import draw_noise_by_pairs
 
@@ -123,7 +126,10 @@ def _show_estimate(run: Run, *, small: int, big: int, length: int) -> NoiseEstim
         for first, one in found.items()
     ]
     run.table(
-        "noise", rows, "The noise scale [tokens] from the first pairs of gradients; g2 is |G|², s tr(Σ) of a token."
+        "noise",
+        rows,
+        "The noise scale [tokens] from the first pairs of gradients; g2 is |G|², s tr(Σ) of a token. Fewer than "
+        f"{fewest_pairs()} pairs are too few for an interval.",
     )
     caption = "The estimate as pairs are added, with its bootstrap interval where that has two ends."
     run.figure("noise", draw_noise_by_pairs(rows), caption)

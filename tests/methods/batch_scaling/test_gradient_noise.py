@@ -91,14 +91,14 @@ def test_moving_averages_begin_without_bias_and_follow_what_drifts() -> None:
 
 
 def test_what_is_not_resolved_is_no_batch() -> None:
-    lost = noise_scale([10.0, 10.0, 9.0], [0.1, 0.2, 0.1], small=1, big=64, bootstrap=100)
+    lost = noise_scale([10.0, 10.0, 9.0] * 2, [0.1, 0.2, 0.1] * 2, small=1, big=64, bootstrap=100)
     assert lost.g2 < 0
     assert lost.b_simple is None
     assert lost.interval is not None
     assert lost.interval[0] > 100  # what can be said: it is no smaller than this
     assert lost.interval[1] is None
     assert "not resolved yet" in lost.warnings[0]
-    assert noise_scale([10.0, 10.0], [0.1, 0.1], small=1, big=64).interval is None
+    assert noise_scale([10.0] * 6, [0.1] * 6, small=1, big=64).interval is None
     still = noise_scale([1.0, 1.0], [1.1, 1.2], small=1, big=64, bootstrap=0)
     assert still.s < 0
     assert still.b_simple is None
@@ -113,10 +113,20 @@ def test_a_wide_interval_is_called_wide_and_one_without_end_open() -> None:
     found = noise_scale(first, second, small=SMALL, big=BIG)
     assert found.warnings
     assert found.interval is None or found.interval[1] is None or found.interval[1] > 10 * found.interval[0]
+
+
+def test_fewer_than_six_pairs_are_too_few_for_an_interval() -> None:
+    """Their whole range misses the middle too often; of such intervals a fifth and more miss the truth."""
     one = noise_scale([3.0], [2.0], small=1, big=2)
     assert one.b_simple == pytest.approx(2)
     assert one.interval is None
-    assert "One pair" in one.warnings[0]
+    assert one.warnings[0] == "1 pair is too few for an interval of 95 %. Measure 6 or more."
+    for pairs in (2, 5, 6):
+        found = noise_scale(*drawn(pairs, ratio=10.0), small=SMALL, big=BIG)
+        assert (found.interval is None) == (pairs < 6)
+        assert any("too few for an interval" in one for one in found.warnings) == (pairs < 6)
+    assert noise_scale(*drawn(6, ratio=10.0), small=SMALL, big=BIG, level=0.99).interval is None
+    assert noise_scale(*drawn(2, ratio=10.0), small=SMALL, big=BIG, level=0.5).interval is not None
 
 
 def test_the_interval_covers_and_is_reproducible() -> None:

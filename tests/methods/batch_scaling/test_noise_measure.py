@@ -95,6 +95,7 @@ def test_the_command_gives_a_figure_in_tokens(tmp_path: Path) -> None:
     assert f"{figures['b_simple']:,.0f} tokens" in again.stdout
     assert (tmp_path / "run" / "report.html").is_file()
     assert (tmp_path / "run" / "figures" / "noise.svg").is_file()
+    assert "Fewer than 6 pairs are too few for an interval" in (tmp_path / "run" / "report.md").read_text()
 
 
 LOG = [{"step": 1, "gns/g2": -1.0, "gns/s": 2.0}, {"step": 2, "gns/g2": 1.0, "gns/s": 2.0, "gns/b_simple_tokens": 2.0}]

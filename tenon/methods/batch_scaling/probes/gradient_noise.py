@@ -21,7 +21,16 @@ from tenon.core.seeds import numpy_rng
 if TYPE_CHECKING:
     from numpy import ndarray
 
-__all__ = ["NoiseEstimate", "NoiseScale", "Pair", "RankStep", "noise_scale", "pair_of_step", "two_batch"]
+__all__ = [
+    "NoiseEstimate",
+    "NoiseScale",
+    "Pair",
+    "RankStep",
+    "fewest_pairs",
+    "noise_scale",
+    "pair_of_step",
+    "two_batch",
+]
 
 WIDE = 10.0
 """An interval whose ends differ by more than this factor is called wide."""
@@ -101,6 +110,18 @@ class NoiseScale:
         self._g2, self._s, self.pairs = float(state["g2"]), float(state["s"]), int(state["pairs"])
 
 
+def fewest_pairs(level: float = 0.95) -> int:
+    """Give the pairs from which on there is an interval [ours].
+
+    A bootstrap cannot reach beyond what was drawn, and even the whole range of n independent draws misses the middle of
+    their distribution whenever all fall on one side of it, with probability 2^(1 - n). Below 6 pairs that is over 5 %.
+
+    >>> fewest_pairs(), fewest_pairs(0.99)
+    (6, 8)
+    """
+    return math.ceil(1 - math.log2(1 - level))
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoiseEstimate:
     """The noise scale of a model on its data, at one point of its training."""
@@ -112,7 +133,8 @@ class NoiseEstimate:
     s: float
     """tr(Sigma) of one token."""
     interval: tuple[float, float | None] | None
-    """Bootstrap interval of `b_simple` [tokens]; an upper end of None is open; None as a whole: nothing can be said."""
+    """Bootstrap interval of `b_simple` [tokens]; an upper end of None is open; None as a whole: nothing can be said, as
+    from fewer than `fewest_pairs`."""
     pairs: int
     """Pairs of norms behind it."""
     warnings: tuple[str, ...] = ()
@@ -164,15 +186,19 @@ def noise_scale(
     g2s, ss = (one * numpy.ones(len(first)) for one in two_batch(first, second, small, big))
     ss = ss * unit_tokens
     g2, s = float(g2s.mean()), float(ss.mean())
-    interval = _interval(g2s, ss, bootstrap, level, seed) if bootstrap and len(first) > 1 else None
+    fewest = fewest_pairs(level)
+    interval = _interval(g2s, ss, bootstrap, level, seed) if bootstrap and len(first) >= fewest else None
     told = list(_unresolved(g2, s))
     if interval is not None and not told:
         if interval[1] is None:
             told.append("The interval is open above: |G|^2 is not told apart from 0. Measure more pairs.")
         elif interval[1] > WIDE * max(interval[0], 1e-300):
             told.append(f"The ends of the interval differ by more than a factor of {WIDE:g}. Measure more pairs.")
-    if len(first) == 1:
-        told.append("One pair alone tells no interval. Measure more.")
+    if bootstrap and len(first) < fewest:
+        told.append(
+            f"{len(first)} pair{'s are' if len(first) > 1 else ' is'} too few for an interval of {100 * level:g} %. "
+            f"Measure {fewest} or more."
+        )
     b_simple = s / g2 if g2 > 0 and s > 0 else None
     return NoiseEstimate(b_simple=b_simple, g2=g2, s=s, interval=interval, pairs=len(first), warnings=tuple(told))
 
