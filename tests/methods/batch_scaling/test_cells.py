@@ -82,12 +82,15 @@ def test_tokens_rounded_to_steps_are_one_cell() -> None:
     assert len(find_cells(rows + cell_rows(1e8, 1.25e8, **BEST))) == 2
 
 
-@pytest.mark.parametrize(("factors", "text"), [((1.1, 2.2, 4.4), "smallest"), ((0.2, 0.4, 0.8), "largest")])
+@pytest.mark.parametrize(
+    ("factors", "text"),
+    [((1, 2, 8), "smallest tried (100000 tokens): extend the batches below it, to 50000"),
+     ((0.2, 0.3, 0.9), "largest tried (90000 tokens): extend the batches above it, to 270000")],
+)  # fmt: skip
 def test_best_batch_at_an_edge_gives_no_number(factors: tuple[float, ...], text: str) -> None:
     (cell,) = find_cells(cell_rows(1e8, 1e9, **BEST, batches=[1e5 * f for f in factors]))
     assert cell.status == "batch_edge"
     assert text in cell.reason
-    assert "extend the batches" in cell.reason
     assert math.isnan(cell.batch)
     assert math.isnan(cell.lr)
 
@@ -96,7 +99,7 @@ def test_learning_rate_at_an_edge_gives_no_number() -> None:
     """Section 9: not even where the batches themselves look fine."""
     (cell,) = find_cells(cell_rows(1e8, 1e9, **BEST, lrs=[4e-3, 8e-3, 1.6e-2, 3.2e-2]))
     assert cell.status == "lr_edge"
-    assert "extend the learning rates below" in cell.reason
+    assert "extend the learning rates below it, to 0.002" in cell.reason
     assert math.isnan(cell.batch)
 
 
@@ -112,13 +115,26 @@ def test_untuned_neighbour_cannot_bracket(everywhere: bool) -> None:
     (cell,) = find_cells(cut)
     assert cell.status == "lr_edge"
     assert f"batch {neighbour:.0f}" in cell.reason
-    assert ("extend the learning rates above" if everywhere else "train the missing runs above") in cell.reason
+    assert (
+        "extend the learning rates above" if everywhere else "train the missing runs above"
+    ) + " it, to 0.0036" in cell.reason
 
 
 def test_one_learning_rate_is_not_tuned() -> None:
     (cell,) = find_cells(cell_rows(1e8, 1e9, **BEST, lrs=[2e-3]))
     assert cell.status == "lr_edge"
-    assert "only one learning rate" in cell.reason
+    assert "only one learning rate was tried (0.002): extend to 0.001 and 0.004" in cell.reason
+
+
+@pytest.mark.parametrize(
+    ("batches", "reason"),
+    [([1e5], "1 batch was tried: extend to 3 or more, to 50000 tokens first"),
+     ([1e5, 4e5], "2 batches were tried: extend to 3 or more, to 25000 tokens first"),
+     ([1e4, 8e4], "2 batches were tried: extend to 3 or more, to 640000 tokens first")],
+)  # fmt: skip
+def test_too_few_batches_are_told_the_next_one(batches: list[float], reason: str) -> None:
+    (cell,) = find_cells(cell_rows(1e8, 1e9, **BEST, batches=batches))
+    assert (cell.status, cell.reason) == ("too_few", reason)
 
 
 def test_edges_far_from_the_least_are_left_out_and_kept_on_demand() -> None:
@@ -210,7 +226,8 @@ def test_batch_of_which_every_run_diverged_cannot_bracket() -> None:
     gone = [row | {"loss": math.nan} if row["batch_tokens"] == neighbour else row for row in rows]
     (cell,) = find_cells(gone)
     assert cell.status == "lr_edge"
-    assert "every learning rate diverged" in cell.reason
+    # Of 0.9 x 2e-3 x 2^-5 and up: the next is half of the least.
+    assert "every learning rate diverged: extend them below 5.625e-05, to 2.81e-05" in cell.reason
     assert neighbour not in [one.batch for one in cell.batches]
     # Nothing is left of a cell whose every rate has a seed that diverged; the other cell stands.
     lost = with_diverged(cell_rows(2e8, 1e9, **BEST, seeds=2), above=0.0, seed=1)

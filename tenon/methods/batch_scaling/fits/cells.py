@@ -246,11 +246,15 @@ def _cell(size: float, tokens: float, table: Mapping[str, ndarray], points: int,
 def _judge(batches: Sequence[BatchOptimum], keep_edges: bool) -> tuple[str, str]:
     """Say whether the best batch is bracketed, and if not, what to try."""
     turn = min(range(len(batches)), key=lambda i: batches[i].loss)
+    tried = [one.batch for one in batches]
+    further = f"{_beyond(tried, below=turn == 0):.0f}"
     if len(batches) < 3:
-        return "too_few", f"{len(batches)} batches were tried: try 3 or more"
+        count = "1 batch was" if len(batches) == 1 else f"{len(batches)} batches were"
+        return "too_few", f"{count} tried: extend to 3 or more, to {further} tokens first"
     if turn in (0, len(batches) - 1):
         end, side = ("smallest", "below") if turn == 0 else ("largest", "above")
-        extend = f"the best batch is the {end} tried ({batches[turn].batch:.0f} tokens): extend the batches {side} it"
+        extend = f"the best batch is the {end} tried ({tried[turn]:.0f} tokens): "
+        extend += f"extend the batches {side} it, to {further}"
         advice = batches[turn].advice
         return "batch_edge", f"{extend}; {advice}" if advice else extend
     if keep_edges:
@@ -286,18 +290,28 @@ def _batch_optimum(batch: float, table: Mapping[str, ndarray], reached: tuple[fl
     end, side = ("smallest", "below") if best == 0 else ("largest", "above")
     beyond = reached[0] * SAME_RATE < rates[best] if best == 0 else reached[1] > rates[best] * SAME_RATE
     advice = f"at batch {batch:.0f} the best learning rate is the {end} tried ({rates[best]:.4g}): "
-    advice += f"train the missing runs {side} it" if beyond else f"extend the learning rates {side} it"
+    further = f"{_beyond(rates, below=best == 0):.3g}"
+    advice += f"{'train the missing runs' if beyond else 'extend the learning rates'} {side} it, to {further}"
     if not runs:
-        beyond, advice = False, f"at batch {batch:.0f} every learning rate diverged: extend them below {rates[0]:.4g}"
+        beyond = False
+        advice = f"at batch {batch:.0f} every learning rate diverged: extend them below {rates[0]:.4g}, to {further}"
     elif len(tried) == 1:
-        beyond, advice = (
-            False,
-            f"at batch {batch:.0f} only one learning rate was tried ({rates[0]:.4g}): extend to 3 or more",
-        )
+        beyond, both = False, f"{rates[0] / 2:.3g} and {rates[0] * 2:.3g}"
+        advice = f"at batch {batch:.0f} only one learning rate was tried ({rates[0]:.4g}): extend to {both}"
     return BatchOptimum(
         batch=batch, lr=float(rates[best]), loss=float(losses[best]), is_edge=True, is_gap=bool(beyond), advice=advice,
         runs=runs, diverged=diverged,
     )  # fmt: skip
+
+
+def _beyond(tried: Sequence[float] | ndarray, *, below: bool) -> float:
+    """Give the value to try next beyond an end: as far from it as its neighbour, by factor; half or twice a lone one.
+
+    >>> _beyond([1.0, 2.0, 8.0], below=True), _beyond([1.0, 2.0, 8.0], below=False), _beyond([3.0], below=True)
+    (0.5, 32.0, 1.5)
+    """
+    end, inner = (tried[0], tried[1:2]) if below else (tried[-1], tried[-2:-1])
+    return float(end**2 / inner[0]) if len(inner) else float(end / 2 if below else end * 2)
 
 
 def _together(values: ndarray, factor: float) -> list[ndarray]:
