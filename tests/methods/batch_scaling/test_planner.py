@@ -431,10 +431,30 @@ def test_other_hardware_that_does_not_divide_the_batch_is_refused_with_the_neare
 
 
 def test_rounding_is_told() -> None:
-    found = plan(params="1B", tokens="20B", world_size=512, per_device=1)
-    assert found.batch_tokens == 512 * 2048
+    found = plan(params="1B", tokens="20B", world_size=320, per_device=1)
+    assert found.batch_tokens == 320 * 2048
     assert found.batch_change == pytest.approx(found.batch_tokens / found.batch_wanted - 1)
     assert any(f"{found.batch_change:+.0%}" in one for one in found.warnings)
+
+
+def test_a_batch_that_is_rounded_far_is_refused_and_the_nearest_layouts_are_feasible() -> None:
+    """Rows of 2,000 tokens on 8 processes, and a law of 100,000: 16 rows each make 256,000, 7 make 112,000."""
+    setup: dict[str, Any] = {"params": "1B", "tokens": "20B", "seq_len": 2000, "fitted": [own(batch=power(1e5, D=0.0))]}
+    with pytest.raises(ConfigError, match=r"changes the batch by \+156%, from 100k to 256k tokens; 25%") as told:
+        plan(**setup, world_size=8, per_device=16)
+    assert "Nearest feasible: per_device=7 (--per-device 7), or world_size=3 (--world-size 3). Or" in str(told.value)
+    for near in ({"world_size": 8, "per_device": 7}, {"world_size": 3, "per_device": 16}):
+        assert abs(plan(**setup, **near).batch_change) <= 0.25
+    with pytest.raises(ConfigError, match=r"Nearest feasible: seq_len=125000 \(--seq-len 125000\)"):
+        plan(**{**setup, "seq_len": 200_000}, world_size=1, per_device=1)
+    assert plan(**{**setup, "seq_len": 125_000}, world_size=1, per_device=1).batch_tokens == 125_000
+    (warning,) = [one for one in plan(**setup, world_size=8, per_device=7).warnings if "Rounding" in one]
+    assert "changes the batch by +12%; fewer rows" in warning
+    forced = plan(**setup, world_size=8, per_device=16, force=True)
+    assert forced.batch_tokens == 256_000
+    assert any(one.startswith("Forced: Rounding") for one in forced.warnings)
+    # What a limit changes is no rounding.
+    assert plan(**setup, world_size=8, per_device=1, max_batch=50_000).batch_tokens == 48_000
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:

@@ -16,6 +16,12 @@ __all__ = ["MIN_STEPS", "Fit", "Placement", "fit_batch", "place", "warmup_of"]
 MIN_STEPS = 500
 """A plan of fewer steps is refused: no law was fitted to such, and a schedule has no room."""
 
+TOLD_CHANGE = 0.1
+"""Change of the batch by rounding [share] that a plan warns of."""
+
+MOST_CHANGE = 0.25
+"""Change of the batch by rounding [share] from which on a plan is refused: it would no longer be the laws' [ours]."""
+
 USABLE_MEMORY = 0.9
 """Share of a GPU's memory that a plan counts on; the rest goes to buffers and fragments."""
 
@@ -51,7 +57,9 @@ def fit_batch(
     wanted: float,
     *,
     tokens: float,
-    quantum: int,
+    world_size: int,
+    per_device: int,
+    seq_len: int,
     flops_per_token: float,
     max_batch: float | None = None,
     max_steps: float | None = None,
@@ -60,9 +68,11 @@ def fit_batch(
     """Round a batch to a multiple of the quantum, world_size x per_device x seq_len, within the limits.
 
     Raises:
-        ConfigError: The limits contradict each other, or the batch leaves too few steps; the nearest plan is told.
+        ConfigError: The limits contradict each other, the batch leaves too few steps, or it is rounded by more than
+            `MOST_CHANGE`; the nearest plan is told.
     """
     warnings, limit = [], ""
+    quantum = world_size * per_device * seq_len
     count = max(1, round(wanted / quantum))
     if max_steps is not None and count * quantum * max_steps < tokens:
         count, limit = math.ceil(tokens / (max_steps * quantum)), "max_steps"
@@ -90,13 +100,40 @@ def fit_batch(
         count, limit = most, "max_batch"
     batch = count * quantum
     change = batch / wanted - 1
-    if not warnings and abs(change) > 0.1:
-        warnings.append(
-            f"Rounding to whole rows on every GPU (multiples of {integer(quantum)} tokens) changes the batch by "
-            f"{change:+.0%}; fewer rows per GPU or fewer GPUs come nearer."
-        )
+    is_rounded = not warnings  # otherwise a limit changes it, and says so
     _check_steps(batch, tokens, quantum, flops_per_token, force, warnings)
+    if is_rounded and abs(change) > TOLD_CHANGE:
+        what = (
+            f"Rounding to whole rows on every GPU (multiples of {integer(quantum)} tokens) changes the batch by "
+            f"{change:+.0%}"
+        )
+        if abs(change) <= MOST_CHANGE:
+            warnings.append(f"{what}; fewer rows per GPU or fewer GPUs come nearer.")
+        elif force:
+            warnings.append(f"Forced: {what}, from {short(wanted)} to {short(batch)} tokens.")
+        else:
+            near = _nearer(wanted, {"per_device": per_device, "world_size": world_size, "seq_len": seq_len})
+            raise ConfigError(
+                f"{what}, from {short(wanted)} to {short(batch)} tokens; {MOST_CHANGE:.0%} are allowed. Nearest "
+                f"feasible: {near}. Or force=True (--force)."
+            )
     return Fit(batch, count, change, limit, tuple(warnings))
+
+
+def _nearer(wanted: float, sizes: dict[str, int]) -> str:
+    """Say with how many rows or processes, either alone, a batch can be rounded; or else with how short rows."""
+
+    def is_near(quantum: int) -> bool:
+        return abs(max(1, round(wanted / quantum)) * quantum / wanted - 1) <= MOST_CHANGE
+
+    told: list[str] = []
+    quantum = math.prod(sizes.values())
+    for name, size in sizes.items():
+        rest = quantum // size
+        fewer = next((one for one in range(size - 1, 0, -1) if is_near(one * rest)), None)
+        if fewer is not None and not (told and name == "seq_len"):
+            told.append(f"{name}={fewer} (--{name.replace('_', '-')} {fewer})")
+    return ", or ".join(told) or "fewer of all three, world_size, per_device and seq_len"
 
 
 def _check_steps(

@@ -111,7 +111,8 @@ def plan(
         optimizer_bytes: Of the optimizer's state per parameter.
         shard: What is spread over the GPUs; None: the least that fits.
         recompute: Gradient checkpointing.
-        force: Go on where the laws do not reach, data repeat, or steps are few; every such thing is a warning then.
+        force: Go on where the laws do not reach, data repeat, steps are few, or the batch is rounded far; every such
+            thing is a warning then.
 
     Raises:
         ConfigError: What was given is contradictory or out of reach; the message has the nearest feasible plan.
@@ -166,7 +167,9 @@ def plan(
     fit = fit_batch(
         batch.value,
         tokens=budget.D,
-        quantum=processes * placed.per_device * seq_len,
+        world_size=processes,
+        per_device=placed.per_device,
+        seq_len=seq_len,
         flops_per_token=budget.flops_per_token,
         max_batch=largest,
         max_steps=_count(max_steps, "max_steps (--max-steps)"),
