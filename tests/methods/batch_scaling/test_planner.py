@@ -181,6 +181,22 @@ def test_all_three_may_be_given_if_they_agree() -> None:
 MODEL = ModelShape(hidden=2048, layers=24, heads=16, ffn=5632, vocab=50_304, name="m")
 
 
+@pytest.mark.parametrize(
+    ("sizes", "context"),
+    [
+        ({"model_type": "llama", "max_position_embeddings": 4096}, 4096),
+        ({"model_type": "gpt2", "n_positions": 1024}, 1024),
+        ({"model_type": "llama"}, None),
+    ],
+)
+def test_rows_longer_than_the_models_context_are_told(sizes: dict[str, Any], context: int | None) -> None:
+    model = {"hidden_size": 2048, "num_hidden_layers": 24, "num_attention_heads": 16, "vocab_size": 50_304, **sizes}
+    setup: dict[str, Any] = {"model": model, "tokens": "30B"}
+    told = [one for one in plan(**setup, seq_len=8192).warnings if "are longer" in one]
+    assert [f"{context:,} of the model's config" in one and "8,192" in one for one in told] == [True] * bool(context)
+    assert not [one for one in plan(**setup, seq_len=context or 8192).warnings if "are longer" in one]
+
+
 def test_each_law_gets_its_own_count_of_a_model() -> None:
     found = plan(model=MODEL, tokens="30B")
     assert found.counts == {name: getattr(MODEL, name) for name in ("non_embedding", "with_head", "total", "active")}

@@ -13,12 +13,14 @@ from tenon.methods.batch_scaling.laws.loss import DataLimitedLoss, LossLaw
 from tenon.methods.batch_scaling.plans.allocation import MAX_DECADES, Budget
 from tenon.methods.batch_scaling.plans.batch import MIN_STEPS
 from tenon.methods.batch_scaling.plans.law_rows import LawRow, choose_batch, choose_rate, rows_of
+from tenon.methods.batch_scaling.plans.model_shape import ModelShape
 from tenon.methods.batch_scaling.plans.units import short
 
 __all__ = [
     "check_cards",
     "check_reach",
     "check_unique",
+    "long_rows",
     "nearest_compute",
     "nearest_told",
     "own_rate_doubts",
@@ -125,6 +127,16 @@ def own_rate_doubts(own: LawRow, others: Sequence[LawRow]) -> list[str]:
     return [
         f"Your law's learning rate of {own.value:.3g}, {own.extrapolation:.1f} decades outside its runs, is above "
         f"those of all published laws that are inside theirs (at most {max(inside):.3g}): too high a rate diverges."
+    ]
+
+
+def long_rows(shape: ModelShape | None, seq_len: int) -> list[str]:
+    """Warn of rows beyond the model's context; no refusal, for rotary positions can be extended."""
+    if shape is None or shape.context is None or seq_len <= shape.context:
+        return []
+    return [
+        f"Rows of {seq_len:,} tokens, seq_len (--seq-len), are longer than the {shape.context:,} of the model's "
+        "config: extend its positions before training, or shorten the rows."
     ]
 
 

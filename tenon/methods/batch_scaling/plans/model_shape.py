@@ -74,6 +74,8 @@ class ModelShape:
     """Blocks whose MLP is a mixture."""
     other: int = 0
     """Further parameters of the blocks, found by counting a model that these sizes do not describe."""
+    context: int | None = None
+    """Longest row that its config speaks of [tokens]; None: it does not say."""
     name: str = ""
     """What to call it."""
 

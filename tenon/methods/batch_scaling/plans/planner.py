@@ -21,6 +21,7 @@ from tenon.methods.batch_scaling.plans.checks import (
     check_cards,
     check_reach,
     check_unique,
+    long_rows,
     nearest_told,
     own_rate_doubts,
     short_training,
@@ -149,6 +150,7 @@ def plan(
         check_reach(budget, law, chosen_laws, are_named)
     unique = _count(unique_tokens, "unique_tokens (--unique-tokens)")
     warnings += check_unique(unique, budget, law, force)
+    warnings += long_rows(shape, seq_len)
     if shape is not None and shape.experts:
         warnings.append("A mixture of experts: the laws are of dense models; N is what is active for a token.")
     loss, told = _predict_loss(law, budget, unique, force)

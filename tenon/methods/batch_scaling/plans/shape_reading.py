@@ -43,6 +43,7 @@ _ALIASES |= {"num_local_experts": "num_experts"}  # one and the same under two n
 INSTEAD = "give params (--params) in place of the model, or a ModelShape"
 """What helps where a model cannot be counted."""
 _MOE, _NEEDED_MOE = ("mixtral", "qwen2_moe", "qwen3_moe"), ("num_experts", "num_experts_per_tok")
+_CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len")
 _MOE_KEYS = ("num_local_experts", "num_experts", "n_routed_experts")
 
 
@@ -129,6 +130,7 @@ def _closed_form(config: dict[str, Any], name: str, kind: str) -> ModelShape:
         head_dim=config.get("head_dim") or None,
         ffn=config.get("intermediate_size") or 4 * hidden,
         vocab=config["vocab_size"],
+        context=next((config[key] for key in _CONTEXT if config.get(key)), None),
         name=name,
         **told,
     )
