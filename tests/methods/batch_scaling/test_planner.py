@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tenon.core.errors import ConfigError
 from tenon.methods.batch_scaling.fits.law_card import FittedLaw
-from tenon.methods.batch_scaling.laws import get
+from tenon.methods.batch_scaling.laws import every, get
 from tenon.methods.batch_scaling.laws.law import Domain, Law, PowerLaw
 from tenon.methods.batch_scaling.laws.loss import DataLimitedLoss, ParametricLoss, ThreeTermLoss
 from tenon.methods.batch_scaling.plans.batch import warmup_of
@@ -419,7 +419,7 @@ def test_training_arguments_take_it_7_15(tmp_path: Path) -> None:
     told = found.to_training_arguments(world_size=1, per_device=4, seq_len=2048)
     assert set(told) == {
         "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "max_steps", "warmup_steps",
-        "lr_scheduler_type",
+        "lr_scheduler_type", "lr_scheduler_kwargs",
     }  # fmt: skip
     arguments = TrainingArguments(output_dir=str(tmp_path), report_to=[], use_cpu=True, **told)
     per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * 2048
@@ -429,12 +429,51 @@ def test_training_arguments_take_it_7_15(tmp_path: Path) -> None:
     assert arguments.get_warmup_steps(found.steps) == found.warmup_steps
 
 
+def test_the_learning_rate_ends_where_its_law_says(tmp_path: Path) -> None:
+    """StepLaw's at 1e-5: the scheduler that transformers makes of the arguments does, too."""
+    import torch
+    from transformers import TrainingArguments, get_scheduler
+
+    found = plan(params="1.3B", tokens="26B", world_size=1, per_device=4)
+    assert found.learning_rate_how.startswith("steplaw2025")
+    assert found.learning_rate_end == 1e-5
+    assert "then cosine to 1e-05" in found.to_text()
+    told = TrainingArguments(output_dir=str(tmp_path), report_to=[], use_cpu=True, **found.to_training_arguments())
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=told.learning_rate)
+    scheduler = get_scheduler(
+        told.lr_scheduler_type, optimizer=optimizer, num_warmup_steps=2, num_training_steps=10,
+        scheduler_specific_kwargs=told.lr_scheduler_kwargs,
+    )  # fmt: skip
+    rates = []
+    for _ in range(10):
+        optimizer.step()
+        scheduler.step()
+        rates.append(scheduler.get_last_lr()[0])
+    assert max(rates) == pytest.approx(found.learning_rate)
+    assert rates[-1] == pytest.approx(1e-5)
+
+
+def test_a_law_that_states_no_end_or_one_above_the_peak_leaves_a_plain_cosine() -> None:
+    assert [law.name for law in every("learning_rate") if law.final_learning_rate is not None] == ["steplaw2025"]
+    silent = plan(params="500M", tokens="10B", laws=["porian2024"])
+    low = plan(params="20T", tokens="100B", laws=["steplaw2025"], force=True)
+    assert low.learning_rate is not None
+    assert low.learning_rate < 1e-5
+    for found in (silent, low):
+        assert found.learning_rate_end is None
+        told = found.to_training_arguments()
+        assert told["lr_scheduler_type"] == "cosine"
+        assert "lr_scheduler_kwargs" not in told
+        assert "then cosine to 0" in found.to_text()
+
+
 def test_the_snippet_is_what_the_arguments_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = plan(params="1.3B", tokens="26B", world_size=8, per_device=4)
     there: dict[str, Any] = {}
     exec(found.snippet(), there)  # that is what it is for
     assert there["arguments"].max_steps == found.steps
+    assert there["arguments"].lr_scheduler_kwargs == {"min_lr": 1e-5}
     assert there["arguments"].gradient_accumulation_steps == found.batch_tokens // (8 * 4 * 2048)
 
 

@@ -172,6 +172,8 @@ class Law:
     """The range of the runs behind it."""
     recommended: Domain = Domain()
     """Where the planner may rely on it, if that is less than its domain."""
+    final_learning_rate: float | None = None
+    """Where the schedule of its runs ended, whatever the peak; None: not stated, or a share of the peak."""
     caveat: str = ""
     """What a user must know: schedule, optimiser, data, doubts."""
 

@@ -199,6 +199,7 @@ STEPLAW: tuple[Law, ...] = (
         },
         n_kind="non_embedding",
         domain=Domain(N=(6e7, 1e9), D=(2e9, 1e11)),
+        final_learning_rate=1e-5,  # [lit] a cosine that ends there; others end at a share of their peak
         caveat="Sequences of 2048 tokens; learning rate falls to 1e-5 whatever its peak. The rounded law as printed "
         "(0.58 D^0.571, 1.79 N^-0.713 D^0.307) gives learning rates 2% lower at 7B. The table that the authors "
         "released does not give these constants: B goes as D^0.61 there.",

@@ -32,13 +32,18 @@ def training_arguments(
             f"({near / plan.batch_tokens - 1:+.1%}). Plan with these numbers: plan(..., world_size={world}, "
             f"per_device={rows}, seq_len={length})."
         )
+    schedule: dict[str, Any] = {"lr_scheduler_type": "cosine"}
+    if plan.learning_rate_end is not None:
+        schedule = {
+            "lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr": plan.learning_rate_end},
+        }  # fmt: skip
     return {
         "per_device_train_batch_size": rows,
         "gradient_accumulation_steps": plan.batch_tokens // quantum,
         "learning_rate": plan.learning_rate,
         "max_steps": plan.steps,
         "warmup_steps": plan.warmup_steps,
-        "lr_scheduler_type": "cosine",
+        **schedule,
     }
 
 

@@ -73,6 +73,8 @@ class LawRow:
     """What it needs."""
     caveat: str = ""
     """What must be known of it: schedule, optimizer, data."""
+    final_learning_rate: float | None = None
+    """Where the schedule that its learning rate belongs to ends; None: not stated."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,10 @@ def _ask(
     batch: float | None,
 ) -> LawRow:
     needs = law.inputs(quantity)
-    row = LawRow(law=law.name, quantity=quantity, value=None, is_fitted=is_fitted, inputs=needs, caveat=law.caveat)
+    row = LawRow(
+        law=law.name, quantity=quantity, value=None, is_fitted=is_fitted, inputs=needs, caveat=law.caveat,
+        final_learning_rate=law.final_learning_rate if quantity == "learning_rate" else None,
+    )  # fmt: skip
     if not law.is_known(quantity):
         return replace(row, why="coefficient not known: only scale(...) of a tuned run of yours")
     point, notes = _point(law, needs, budget, loss, loss_name, batch)

@@ -84,7 +84,7 @@ def plan(
     """Plan a training run from any part of it.
 
     >>> plan(compute="1e21").to_training_arguments(world_size=1, per_device=1)["lr_scheduler_type"]
-    'cosine'
+    'cosine_with_min_lr'
 
     Args:
         compute: C [FLOPs]; like other counts a number or a text such as "1e21" or "10 PF-days".
@@ -236,6 +236,7 @@ def plan(
         learning_rate=learning_rate,
         learning_rate_how=rate_how,
         learning_rate_caveat=chosen_rate.rows[0].caveat if chosen_rate else "",
+        learning_rate_end=_end(chosen_rate, learning_rate),
         learning_rate_low=low[0] if low else None,
         learning_rate_high=high[0] if high else None,
         steps=steps,
@@ -389,6 +390,12 @@ def _scaled(
         return chosen.value, chosen.how
     told = f"{chosen.how}; x {factor:.2f} for a batch below its {short(partner)}, as B^{gamma:g}"
     return chosen.value * factor, told
+
+
+def _end(chosen: Chosen | None, learning_rate: float | None) -> float | None:
+    """Give where the schedule of the law ends; below that end there is nothing to fall."""
+    end = None if chosen is None else chosen.rows[0].final_learning_rate
+    return end if end is not None and learning_rate is not None and end < learning_rate else None
 
 
 def _flat(surface: Any, fitted: Sequence[Any], tokens: float) -> tuple[float, float] | None:

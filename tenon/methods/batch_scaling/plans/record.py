@@ -63,7 +63,9 @@ class Plan:
     learning_rate_how: str
     """Whose law, and how far from its range."""
     learning_rate_caveat: str
-    """What must be known of that law: its schedule and optimizer; the training arguments do not follow them."""
+    """What must be known of that law: its schedule and optimizer; the training arguments follow only its end."""
+    learning_rate_end: float | None
+    """At the end of the cosine, where its law states one below the peak; None: 0."""
     learning_rate_low: float | None
     """Smallest of the laws that reach there."""
     learning_rate_high: float | None

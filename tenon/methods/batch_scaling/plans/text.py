@@ -58,7 +58,10 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.learning_rate_caveat:
         setting = plan.learning_rate_caveat.split(". ")[0].rstrip(".")
         yield "  ", f"its setting: {setting}"
-    yield "steps S", f"{plan.steps:,}, warm-up {plan.warmup_steps:,} [ours], then cosine"
+    yield (
+        "steps S",
+        f"{plan.steps:,}, warm-up {plan.warmup_steps:,} [ours], then cosine to {plan.learning_rate_end or 0:g}",
+    )
     layout = f"{plan.world_size} processes x {plan.per_device} rows x {plan.accumulation} accumulated"
     yield "layout", f"{layout} x {plan.seq_len} tokens; spread over GPUs: {plan.shard}"
     if plan.memory is not None:
