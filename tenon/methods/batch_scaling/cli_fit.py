@@ -280,16 +280,18 @@ def _data_limited(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw, 
 def _isoflop(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, Any], str]:
     import dataclasses
 
-    from tenon.core.files import json_bytes
     from tenon.methods.batch_scaling.fits.isoflop import fit_isoflop
 
     found = fit_isoflop(table)
     facts = dataclasses.asdict(found)
     run.table("isoflop", [{"exponent of N": found.exponent, "level": found.level}], "N = level x C^exponent.")
     run.table("groups", [dict(one) for one in facts["groups"]], "The best size at every compute.")
+    if found.dropped:
+        left = [{"what": one.id, "left out because": one.reason} for one in found.dropped]
+        run.table("left-out", left, "What the line does not go through.")
     for warning in found.warnings:
         run.note(warning)
-    return None, facts, json_bytes(facts).decode()
+    return None, facts, found.to_text()
 
 
 def _critical(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw | None, dict[str, Any], str]:

@@ -98,8 +98,28 @@ def test_sizes_at_equal_compute(tmp_path: Path) -> None:
                 {"n_params": n, "tokens": compute / 6 / n, "flops": compute, "loss": law.loss(n, compute / 6 / n)}
             )
     write_runs(RunTable.of(rows, n_kind="total"), tmp_path / "isoflop.csv")
-    words = ("fit", str(tmp_path / "isoflop.csv"), "--law", "isoflop", "--out", str(tmp_path / "fit"), "--json")
-    assert json.loads(run(*words))["exponent"] == pytest.approx(law.exponent(), abs=1e-3)
+    words = ("fit", str(tmp_path / "isoflop.csv"), "--law", "isoflop", "--out", str(tmp_path / "fit"))
+    told = json.loads(run(*words, "--json"))
+    assert told["exponent"] == pytest.approx(law.exponent(), abs=1e-3)
+    lines = run(*words).splitlines()
+    assert lines[0].startswith(f"N = {told['level']:.4g} x C^{told['exponent']:.4g} (")
+    assert lines[2].split() == ["C", "[FLOPs]", "N", "D", "loss", "sizes"]
+    assert [line.split()[0] for line in lines[3:6]] == ["1e+18", "1e+19", "1e+20"]
+    assert len({len(line) for line in lines[2:6]}) == 1  # aligned
+
+
+def test_a_level_of_compute_without_a_bottom_is_told_with_its_reason(tmp_path: Path) -> None:
+    law = get("besiroglu2024")
+    rows = []
+    for compute, steps in ((1e18, (-1, 0, 1)), (1e19, (-1, 0, 1)), (1e20, (1, 2, 3))):
+        for n in (law.optimal(compute).N * 1.5**step for step in steps):
+            rows.append({"n_params": n, "tokens": compute / 6 / n, "loss": law.loss(n, compute / 6 / n)})
+    write_runs(RunTable.of(rows, n_kind="total"), tmp_path / "isoflop.csv")
+    text = run("fit", str(tmp_path / "isoflop.csv"), "--law", "isoflop", "--out", str(tmp_path / "fit"))
+    reason = "C = 1e+20: the least loss is at the smallest size"
+    assert f"  Left out: {reason}" in text
+    assert "  Warning: Two levels of compute" in text
+    assert reason.split(": ")[1] in (tmp_path / "fit" / "report.md").read_text()
 
 
 def test_a_critical_batch_from_steps(tmp_path: Path) -> None:

@@ -75,6 +75,21 @@ class IsoFlop:
         """Give N_opt [parameters] at a compute [FLOPs]."""
         return float(self.level * compute**self.exponent)
 
+    def to_text(self) -> str:
+        """Give it as text for a terminal: the line, the best size at every compute, what is left out and doubtful."""
+        ends = "" if self.interval is None else f" ({self.interval[0]:.4g} to {self.interval[1]:.4g})"
+        lines = [
+            f"N = {self.level:.4g} x C^{self.exponent:.4g}{ends}   ({len(self.groups)} levels of compute "
+            f"fitted, {len(self.dropped)} runs or levels left out)",
+            f"D = C / (6 N) goes as C^{1 - self.exponent:.4g}. The best size at every compute:",
+            f"{'C [FLOPs]':>12}{'N':>12}{'D':>12}{'loss':>10}{'sizes':>8}",
+        ]
+        lines += [f"{one.C:>12.4g}{one.N:>12.4g}{one.D:>12.4g}{one.loss:>10.4f}{one.runs:>8}" for one in self.groups]
+        levels = [one for one in self.dropped if one.id.startswith("C = ")]  # single runs may be many
+        lines += [f"  Left out: {one.id}: {one.reason}" for one in levels]
+        lines += [f"  Warning: {one}" for one in self.warnings]
+        return "\n".join(lines)
+
 
 def fit_isoflop(
     runs: Any,
