@@ -23,6 +23,7 @@ def sweep_command(
     Every batch has its learning rate tuned anew. The table, OUT/runs.csv and runs.jsonl, is what `fit` reads.
 
     Example: tenon batch-scaling sweep --preset nano --set tokens=262144,524288
+    Example: tenon batch-scaling sweep --set 'models=[{"hidden":32,"layers":2,"heads":1,"ffn":88}]' --set tokens=262144
     """
     from tenon.core.config import load
     from tenon.core.run import Run

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+from tenon.core.config import load
 from tenon.core.errors import ConfigError, DataError
 from tenon.core.run import Run
 from tenon.methods.batch_scaling.cli_sweep import sweep_command
@@ -328,6 +331,14 @@ def test_counts_are_those_of_the_model() -> None:
 
 
 # The command
+
+
+def test_the_help_shows_how_sizes_are_given() -> None:
+    """`models` is JSON: an example of the command has it, and loads."""
+    examples = [shlex.split(line) for line in (sweep_command.__doc__ or "").splitlines() if "Example: " in line]
+    sets = next(one for one in examples if any(word.startswith("models=") for word in one))
+    given = [value for option, value in pairwise(sets) if option == "--set"]
+    assert load(SweepConfig, sets=given).models == (SweepModel(hidden=32, layers=2, heads=1, ffn=88),)
 
 
 def test_the_command_trains_and_tells_the_best_cells(tmp_path: Path) -> None:
