@@ -166,6 +166,8 @@ class SweepConfig:
     """Autocast."""
     engine: Literal["stacked", "trainer"] = field(default="stacked", metadata={"identity": False})
     """`stacked` trains the learning rates of a cell side by side in one process; `trainer` one after the other."""
+    noise_scale: bool = False
+    """Also measure the gradient noise scale of every training, in micro-batches; engine `trainer` only."""
     device: Literal["auto", "cpu"] = field(default="auto", metadata={"identity": False})
     """`cpu` keeps off a GPU that is there."""
     max_hours: float = field(default=24.0, metadata={"identity": False})
@@ -190,6 +192,8 @@ class SweepConfig:
         require(0 <= self.adam_beta2 < 1, self, "adam_beta2", "between 0 and 1, 1 excluded")
         require(self.max_grad_norm > 0, self, "max_grad_norm", "above 0")
         require(self.max_hours > 0, self, "max_hours", "above 0")
+        require(not self.noise_scale or self.engine == "trainer", self, "noise_scale",
+                "false where trainings are stacked: give engine=trainer with it")  # fmt: skip
 
 
 PRESETS: dict[str, LossFitConfig | BatchFitConfig | SweepConfig] = {

@@ -154,6 +154,8 @@ class Outcome:
     """Held-out loss [nats per token]; NaN or infinite where training diverged."""
     train_loss: float
     """Mean over the last tenth of the steps [nats per token]."""
+    noise_tokens: float | None = None
+    """Gradient noise scale over about the last hundred steps [tokens]; None: not measured, or not resolved."""
 
 
 def train_stacked(

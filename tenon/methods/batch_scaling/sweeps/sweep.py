@@ -130,6 +130,7 @@ def _row(
         "lr": lr,
         "loss": None if is_diverged else outcome.loss,
         "train_loss": outcome.train_loss if math.isfinite(outcome.train_loss) else None,
+        **({"noise_tokens": outcome.noise_tokens} if config.noise_scale else {}),
         "diverged": is_diverged,
         "seq_len": config.seq_len,
         "steps": cell.steps,

@@ -34,7 +34,7 @@ def train_pairs(
     llama = llama_config(cell.shape, vocabulary=data.vocabulary, seq_len=config.seq_len)
     roots = {seed: derive(config.seed, "training", seed) for _, seed in pairs}
     trains = [train_config(config, cell, lr, roots[seed]) for lr, seed in pairs]
-    items = trains[0].steps * trains[0].batch_size
+    items = trains[0].steps * trains[0].batch_size * trains[0].accumulation
     orders = {seed: row_order(data, items=items, seed=root) for seed, root in roots.items()}
     if config.engine == "stacked":
         from tenon.methods.batch_scaling.sweeps.stacked import train_stacked
@@ -46,16 +46,21 @@ def train_pairs(
     from tenon.methods.batch_scaling.sweeps.trainer import train_alone
 
     for (_, seed), train in zip(pairs, trains, strict=True):
-        yield train_alone(fresh_model(llama, seed=roots[seed]), train, data.rows, orders[seed], data.held_out)
+        model = fresh_model(llama, seed=roots[seed])
+        noise = config.noise_scale and train.accumulation > 1
+        yield train_alone(model, train, data.rows, orders[seed], data.held_out, noise_scale=noise)
         if advance is not None:
             advance(cell.steps * cell.batch_tokens)
 
 
 def train_config(config: SweepConfig, cell: Cell, lr: float, seed: int) -> TrainConfig:
-    """Say what one training is told."""
+    """Say what one training is told: a batch in one pass, or, for the noise scale, in up to eight."""
+    rows = cell.batch_tokens // config.seq_len
+    passes = next(parts for parts in (8, 4, 2, 1) if rows % parts == 0) if config.noise_scale else 1
     return TrainConfig(
         steps=cell.steps,
-        batch_size=cell.batch_tokens // config.seq_len,
+        batch_size=rows // passes,
+        accumulation=passes,
         learning_rate=lr,
         schedule="cosine",
         warmup_steps=round(config.warmup * cell.steps),

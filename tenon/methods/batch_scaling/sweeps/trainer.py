@@ -12,6 +12,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 
 from tenon.core.training.config import TrainConfig, training_options
 from tenon.core.training.rows import whole_batch
+from tenon.methods.batch_scaling.probes.noise_callback import GradientNoiseScaleCallback
 from tenon.methods.batch_scaling.sweeps.stacked import Outcome
 
 if TYPE_CHECKING:
@@ -53,8 +54,13 @@ def train_alone(
     rows: Int[Tensor, "text_rows seq"],
     order: Int[Tensor, " items"],
     held_out: Int[Tensor, "held_rows seq"],
+    *,
+    noise_scale: bool = False,
 ) -> Outcome:
-    """Train one model, in place, and measure it on the held-out rows; arguments as in `train_stacked`."""
+    """Train one model, in place, and measure it on the held-out rows; arguments as in `train_stacked`.
+
+    With `noise_scale` the training must accumulate its batches.
+    """
     with tempfile.TemporaryDirectory() as folder:
         options = training_options(train, Path(folder)) | {"save_strategy": "no", "logging_strategy": "no"}
         arguments = TrainingArguments(**options, per_device_eval_batch_size=64)
@@ -68,8 +74,11 @@ def train_alone(
             callbacks=[LogTail(max(1, train.steps // 10))],
         )
         trainer.remove_callback(PrinterCallback)  # it prints to standard output, which belongs to the result
+        noise = GradientNoiseScaleCallback(quiet=True).attach(trainer) if noise_scale else None
         trainer.train()
         every = OrderedRows(held_out, torch.arange(len(held_out)))
         loss = trainer.evaluate(every)["eval_loss"]
     last = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry][-1]
-    return Outcome(loss=float(loss), train_loss=float(last))
+    return Outcome(
+        loss=float(loss), train_loss=float(last), noise_tokens=None if noise is None else noise.scale.b_simple
+    )
