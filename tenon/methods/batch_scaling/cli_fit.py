@@ -217,6 +217,8 @@ def _shareable(facts: dict[str, Any], law: str) -> dict[str, Any]:
         sensitivity = facts["estimator"].get("sensitivity", {})
         kept["sensitivity"] = [{"estimator": name, **found} for name, found in sensitivity.items()]
     kept.pop("points", None)  # measured steps are near to being the runs
+    if "critical" in kept:
+        kept["critical"] = [{name: one[name] for name in one if name != "doubts"} for one in kept["critical"]]
     if facts.get("holdout"):
         kept["holdout"] = {name: value for name, value in facts["holdout"].items() if name != "runs"}
     return {**kept, "residuals": []} if "law" in facts else kept
@@ -309,7 +311,7 @@ def _critical(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw | Non
     if len(points) > len({batch for batch, _ in points}):  # some batch has several numbers of tokens
         sweep = fit_critical_sweep(table, settings)
         text = show_critical_sweep(run, sweep)
-        extra = {"critical": sweep.rows(), "points": sweep.points()}
+        extra = {"critical": sweep.rows(), "points": sweep.points(), "noise": [dict(one) for one in sweep.noise]}
         try:
             law = critical_law(sweep, settings)
         except DataError as error:  # critical batches, and too few of them for a law

@@ -98,7 +98,7 @@ def test_a_loss_that_no_batch_reaches_is_left_out_with_what_they_reach() -> None
 def test_small_batches_that_need_more_tokens_are_left_out() -> None:
     """Below the best batch a sweep leaves the hyperbola; E_min must not follow it."""
     plain, bent = fit_critical_sweep(sweep()), fit_critical_sweep(sweep(worse=0.1))
-    assert any("below the best batch" in one.reason and "1000, 2000" in one.reason for one in bent.left_out)
+    assert any("below the best batch" in one.reason and one.reason.endswith("1000, 2000") for one in bent.left_out)
     for one in bent.found:
         assert min(row["batch"] for row in one.fit.residuals) == 4000
         assert one.fit.critical_batch == pytest.approx(e_min(one.target) / s_min(one.target), rel=0.05)
@@ -136,6 +136,17 @@ def test_what_is_missing_is_said() -> None:
         fit_critical_sweep(sweep(tokens=TOKENS[:1]))
     with pytest.raises(DataError, match=r"no loss is reached by 3 of its batches"):
         fit_critical_sweep(sweep(batches=BATCHES[:2]))
+
+
+def test_a_noise_scale_is_held_against_the_critical_batch_at_its_loss() -> None:
+    rows = sweep()
+    row = next(one for one in rows if (one["tokens"], one["batch_tokens"], one["lr"]) == (TOKENS[2], 16000.0, 2e-3))
+    row["noise_tokens"] = 5e4
+    (found,) = fit_critical_sweep(rows).noise
+    expected = e_min(row["loss"]) / s_min(row["loss"])
+    assert found["critical batch"] == pytest.approx(expected, rel=0.03)
+    assert found["noise / critical"] == pytest.approx(5e4 / expected, rel=0.03)
+    assert (found["D"], found["B"], found["loss"]) == (TOKENS[2], 16000.0, row["loss"])
 
 
 def test_config() -> None:

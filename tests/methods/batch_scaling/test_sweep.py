@@ -30,7 +30,7 @@ from tenon.methods.batch_scaling.sweeps.data import SweepData, load_sweep_data, 
 from tenon.methods.batch_scaling.sweeps.grid import Cell, best_cells, cells_of, training_key
 from tenon.methods.batch_scaling.sweeps.model import fresh_model, llama_config, parameter_counts
 from tenon.methods.batch_scaling.sweeps.stacked import Outcome
-from tenon.methods.batch_scaling.sweeps.train import Pair
+from tenon.methods.batch_scaling.sweeps.train import Pair, train_config
 from tests.methods.batch_scaling.kill_sweep import TINY
 
 SMALL = replace(TINY, tokens=(1024,), batch_tokens=(128, 512), extend=0, seeds=(0,))
@@ -45,6 +45,12 @@ def data() -> SweepData:
 def swept(path: Path, config: SweepConfig, data: SweepData) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     with Run.open(path, config=config, seed=config.seed, identity={"text": data.sha256}) as run:
         return sweep.run_sweep(run, config, data), run.rows(sweep.ROWS)
+
+
+@pytest.fixture
+def unprobed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin at once: the probe trains more than a small sweep does."""
+    monkeypatch.setattr(sweep, "estimate_sweep", lambda *_, **__: FREE)
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, loss: Callable[[Cell, float, int], float]) -> list[list[Pair]]:
@@ -176,6 +182,7 @@ def test_a_cell_in_which_all_diverged_has_no_best() -> None:
     assert best_cells(rows, SMALL) == []
 
 
+@pytest.mark.usefixtures("unprobed")
 def test_engines_agree(tmp_path: Path, data: SweepData) -> None:
     """Section 8: side by side as one after the other, to 1e-4, through the whole sweep."""
     config = replace(TINY, tokens=(1024,), batch_tokens=(128,), extend=0)
@@ -185,6 +192,24 @@ def test_engines_agree(tmp_path: Path, data: SweepData) -> None:
     for row, other in zip(rows, others, strict=True):
         assert row["loss"] == pytest.approx(other["loss"], abs=1e-4)
         assert {**row, "loss": 0, "train_loss": 0} == {**other, "loss": 0, "train_loss": 0}
+
+
+@pytest.mark.usefixtures("unprobed")
+def test_the_noise_scale_of_a_training(tmp_path: Path, data: SweepData) -> None:
+    """Micro-batches change no loss; a batch of one row has no noise scale."""
+    config = replace(
+        TINY, tokens=(512,), batch_tokens=(16, 128), learning_rates=(4e-3,), extend=0, seeds=(0,), engine="trainer"
+    )
+    measured = replace(config, noise_scale=True)
+    one_row, eight = (train_config(measured, cell, 4e-3, 0) for cell in cells_of(measured))
+    assert (one_row.accumulation, eight.accumulation, eight.batch_size) == (1, 8, 1)
+    _, (plain,) = swept(tmp_path / "plain", replace(config, batch_tokens=(128,)), data)
+    _, (row,) = swept(tmp_path / "noise", replace(measured, batch_tokens=(128,)), data)
+    assert row["loss"] == pytest.approx(plain["loss"], abs=1e-4)
+    assert row["noise_tokens"] > 0
+    assert "noise_tokens" not in plain
+    with pytest.raises(ConfigError, match=r"noise_scale.*engine=trainer"):
+        replace(measured, engine="stacked")
 
 
 # Interruption (7.17), beside the SIGKILL of test_kill_sweep

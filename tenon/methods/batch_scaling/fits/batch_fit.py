@@ -246,7 +246,8 @@ def _powers(rows: Rows, used: Sequence[Cell], config: BatchFitConfig) -> _Powers
     if missing := [one for one in names if one not in identified(rows.inputs, names)]:
         raise DataError(
             f"The law {config.form} needs {' and '.join(names)} to vary apart from each other; in the {len(used)} "
-            f"usable cells {', '.join(missing)} does not. Train more sizes at the same tokens, or fit form=fixed_data."
+            f"usable cells {', '.join(missing)} does not. Train more sizes at the same tokens, or fit form=fixed_data "
+            "(--set form=fixed_data)."
         )
     parts: list[tuple[Quantity, list[str], ndarray, ndarray]] = [
         ("batch", list(names), rows.batch, numpy.ones(len(rows.batch), bool))

@@ -147,12 +147,14 @@ def usable_runs(runs: Any, *, group: str | None = None, n_kind: NKind | None = N
     elif len(groups) > 1:
         raise DataError(
             f"The runs are of {len(groups)} groups ({', '.join(map(repr, groups))}), whose losses do not compare: they "
-            "have other data or tokenizers. Fit one of them, with group=... (across tokenizers only bits per byte "
+            "have other data or tokenizers. Fit one of them, with group=... (--group; across tokenizers only bits per byte "
             "compare)."
         )
     if n_kind is not None:
         if table.n_kind not in (None, n_kind):
-            raise DataError(f"The table counts N as {table.n_kind}, and n_kind={n_kind!r} came; a law has one.")
+            raise DataError(
+                f"The table counts N as {table.n_kind}, and n_kind={n_kind!r} (--n-kind) came; a law has one."
+            )
         table = replace(table, n_kind=n_kind)
     table = usable(table)
     for column in ("n_params", "tokens"):

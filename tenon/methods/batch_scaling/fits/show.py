@@ -77,6 +77,9 @@ def show_critical_sweep(run: Run, sweep: CriticalSweep) -> str:
     caption = "Left: steps against tokens to a loss. Right: the critical batch against E_min, with published laws."
     run.figure("critical", draw_critical_sweep(sweep), caption, "Hyperbolas; points with intervals, and lines.")
     run.table("points", sweep.points(), "Steps to each loss, measured and fitted.")
+    if sweep.noise:
+        caption = "Measured gradient noise scales beside the critical batch of the same size at the same loss [tokens]."
+        run.table("noise", [dict(one) for one in sweep.noise], caption)
     if sweep.left_out:
         left = [{"what": one.id, "left out because": one.reason} for one in sweep.left_out]
         run.table("left-out", left, "What says nothing of a critical batch.")
@@ -88,6 +91,9 @@ def show_critical_sweep(run: Run, sweep: CriticalSweep) -> str:
         lines.append(f"{row['N']:>10.4g}{row['target loss']:>8.3f}{row['critical batch']:>16,.4g}   {ends:<20}"
                      f"{row['S_min']:>7.4g}{row['E_min']:>12.4g}{row['batches']:>9}")  # fmt: skip
         lines += [f"  Warning: {row['doubts']}"] if row["doubts"] else []
+    if sweep.noise:
+        ratios = sorted(one["noise / critical"] for one in sweep.noise)
+        lines.append(f"Noise scale over critical batch: {ratios[0]:.2g} to {ratios[-1]:.2g} in {len(ratios)} runs.")
     lines.append(f"{len(sweep.left_out)} batches or losses are left out; the page says why.")
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ our notes). The interpolation is [ours].
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -87,6 +87,8 @@ class CriticalSweep:
     """Batches and model sizes that say nothing, and why."""
     runs: RunTable
     """The sweep."""
+    noise: tuple[dict[str, float], ...] = ()
+    """A row per run with a measured noise scale: the critical batch at that run's loss beside it, and their quotient."""
 
     def rows(self) -> list[dict[str, Any]]:
         """Give a row per model size and loss."""
@@ -151,35 +153,59 @@ def fit_critical_sweep(runs: Any, config: CriticalFitConfig | None = None, **cha
             left_out.append(Dropped(f"N={size:.4g}", f"no loss is reached by {FEWEST_BATCHES} of its batches"))
         for target in sorted(targets, reverse=True):
             name = f"N={size:.4g} loss {target:.4g}"
-            rows = [{"batch": curve.batch, "steps": curve.steps(target)} for curve in of_size]
-            rows = [row for row in rows if not math.isnan(row["steps"])]
-            rows, below = _from_the_best(rows)
-            if below:
-                gone = ", ".join(f"{row['batch']:.4g}" for row in below)
-                left_out.append(Dropped(name, f"below the best batch, more tokens than larger ones need: {gone}"))
-            if len(rows) < FEWEST_BATCHES:
-                spans = ", ".join(f"{one.batch:.4g}: {one.loss[-1]:.4g} to {one.loss[0]:.4g}" for one in of_size)
-                why = f"{len(rows)} batches reach it inside their losses ({spans}); {FEWEST_BATCHES} are needed"
-                left_out.append(Dropped(name, why))
-                continue
             try:
-                found.append(CriticalAt(N=size, target=target, fit=fit_critical(rows, level=config.level)))
+                fit, below = _critical_at(of_size, target, config.level)
             except DataError as error:
                 left_out.append(Dropped(name, str(error)))
+                continue
+            found.append(CriticalAt(N=size, target=target, fit=fit))
+            if below:
+                gone = ", ".join(f"{one:.4g}" for one in below)
+                left_out.append(Dropped(name, f"below the best batch, more tokens than larger ones need: {gone}"))
     if not found:
         lines = "\n".join(f"  {one.id}: {one.reason}" for one in left_out)
         raise DataError(
             f"No critical batch can be found: a size needs {FEWEST_BATCHES} batches, each trained on several numbers "
             f"of tokens with tuned learning rates, that reach one loss.\n{lines}"
         )
-    return CriticalSweep(found=tuple(found), left_out=tuple(left_out), runs=table)
+    noise = tuple(_noise_rows(table, curves, config.level))
+    return CriticalSweep(found=tuple(found), left_out=tuple(left_out), runs=table, noise=noise)
 
 
-def _from_the_best(rows: Sequence[dict[str, float]]) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
-    """Part the batches that the hyperbola can describe from smaller ones that need clearly more tokens."""
+def _critical_at(curves: Sequence[LossCurve], target: float, level: float) -> tuple[CriticalFit, list[float]]:
+    """Fit the hyperbola at one loss of one model size; also give the batches below the best one, which are not in it.
+
+    Raises:
+        DataError: Too few batches reach the loss, or their steps follow no hyperbola.
+    """
+    rows = [{"batch": curve.batch, "steps": curve.steps(target)} for curve in curves]
+    rows = [row for row in rows if not math.isnan(row["steps"])]
     tokens = [row["batch"] * row["steps"] for row in rows]
     first = next((i for i, one in enumerate(tokens) if one <= MORE_TOKENS * min(tokens)), 0)
-    return list(rows[first:]), list(rows[:first])
+    if len(rows) - first < FEWEST_BATCHES:
+        spans = ", ".join(f"{one.batch:.4g}: {one.loss[-1]:.4g} to {one.loss[0]:.4g}" for one in curves)
+        below = f", {first} of them below the best batch" if first else ""
+        raise DataError(
+            f"{len(rows)} batches reach it inside their losses{below} ({spans}); {FEWEST_BATCHES} are needed"
+        )
+    return fit_critical(rows[first:], level=level), [row["batch"] for row in rows[:first]]
+
+
+def _noise_rows(table: RunTable, curves: Sequence[LossCurve], level: float) -> Iterator[dict[str, float]]:
+    """Hold every measured noise scale against the critical batch of its size at the loss that its run ended with."""
+    import numpy
+
+    for place in numpy.flatnonzero(numpy.isfinite(table["noise_tokens"])):
+        size, loss, noise = (float(table[name][place]) for name in ("n_params", "loss", "noise_tokens"))
+        try:
+            fit, _ = _critical_at([curve for curve in curves if size == curve.N], loss, level)
+        except DataError:
+            continue
+        yield {
+            "N": size, "D": float(table["tokens"][place]), "B": float(table["batch_tokens"][place]),
+            "lr": float(table["lr"][place]), "loss": loss, "noise scale": noise,
+            "critical batch": fit.critical_batch, "noise / critical": noise / fit.critical_batch,
+        }  # fmt: skip
 
 
 def _targets(curves: Sequence[LossCurve], count: int) -> list[float]:

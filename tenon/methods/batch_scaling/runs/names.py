@@ -88,6 +88,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
               "compute", "C"),
     "unique_tokens": ("unique_tokens",),
     "seed": ("seed", "random_seed"),
+    "noise_tokens": ("noise_tokens", "b_simple_tokens"),
     "id": ("id", "run_id", "key", "name", "run_name", "exp_name", "run"),
     "group": ("group",),
     "data": ("dataset", "dataset_name", "corpus"),
@@ -224,7 +225,8 @@ def find(records: Records, layout: Layout, given: Mapping[str, Any], n_kind: str
             if name := there.one(quantity):
                 found.names["batch"], found.batch_unit = name, unit
                 break
-    for quantity in ("tokens", "lr", "seq_len", "steps", "flops", "unique_tokens", "seed", "n_kind", "diverged"):
+    others = ("tokens", "lr", "seq_len", "steps", "flops", "unique_tokens", "seed", "noise_tokens", "n_kind", "diverged")
+    for quantity in others:
         if quantity not in found and (name := there.one(quantity)):
             found.names[quantity] = name
     if "loss" not in found and (name := there.one("loss", own_wins=False) or there.one("train_loss")):

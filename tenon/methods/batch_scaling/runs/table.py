@@ -5,6 +5,7 @@
     batch_tokens  global batch B [tokens per step]           flops          training compute C [FLOPs]
     lr            peak learning rate                         unique_tokens  different tokens, where data were repeated
     loss          final loss [nats per token]                seed           of the training
+    noise_tokens  gradient noise scale at its end, measured [tokens]
 
 Missing values are NaN. Whatever a fit leaves out is in `dropped`, with its reason: nothing vanishes without a word.
 """
@@ -30,6 +31,7 @@ __all__ = ["COLUMNS", "Diverged", "Dropped", "RunTable", "join", "to_rows", "wri
 
 COLUMNS = (
     "n_params", "tokens", "batch_tokens", "lr", "loss", "seq_len", "steps", "flops", "unique_tokens", "seed",
+    "noise_tokens",
 )  # fmt: skip
 
 
