@@ -7,6 +7,8 @@ BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP       := $(BIN)/python -m pip --disable-pip-version-check
 TORCH     := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+# A file's tests stay in one process, and with them what they share.
+PARALLEL  := -n auto --maxprocesses 8 --dist loadfile
 # On Linux the default index serves a CUDA build of several GB; PyTorch's own index has the small one.
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
@@ -21,8 +23,8 @@ install: $(INSTALLED)  ## make .venv and install into it (the other targets do t
 tour: $(INSTALLED)  ## every method's demonstration, offline, as one page: runs/tour/report.html
 	@$(BIN)/tenon tour
 
-test: $(INSTALLED)  ## the tests; choose with ARGS="tests/methods -k sepllm"
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED)  ## the tests, side by side; choose with ARGS="tests/methods -k sepllm"
+	@$(BIN)/python -m pytest $(or $(ARGS),$(PARALLEL))
 
 check: $(INSTALLED)  ## format, lint, types, doctests, layer rule
 	@echo "== format" && $(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""What holds for every test: no network, known seeds, poisoned memory, one thread where two would only argue."""
+"""What holds for every test: no network, known seeds, poisoned memory, one thread where two would only wait."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from hypothesis import settings
 
 # Before transformers or huggingface_hub is imported: both read it once.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# Read by every torch that is imported after this, in processes that tests start, too. Tiny models gain nothing from more
+# threads, which wait for each other while the cores are busy with other tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes says how busy the machine is, not whether the property holds.
 settings.register_profile("tenon", deadline=None)
@@ -36,11 +40,3 @@ def poisoned_memory() -> Iterator[None]:
     torch.utils.deterministic.fill_uninitialized_memory = True
     yield
     torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def two_threads() -> None:
-    """Tiny models run slower on many threads, and parallel test processes would fight for the cores."""
-    import torch
-
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
