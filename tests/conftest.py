@@ -11,8 +11,8 @@ from hypothesis import settings
 # Before transformers or huggingface_hub is imported: both read it once.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# Read by every torch that is imported after this, in processes that tests start, too. Tiny models gain nothing from more
-# threads, which wait for each other while the cores are busy with other tests.
+# Read by every torch that is imported after this, in processes that tests start, too. Tiny models gain nothing from
+# more threads, which wait for each other while the cores are busy with other tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes says how busy the machine is, not whether the property holds.

@@ -147,8 +147,8 @@ def usable_runs(runs: Any, *, group: str | None = None, n_kind: NKind | None = N
     elif len(groups) > 1:
         raise DataError(
             f"The runs are of {len(groups)} groups ({', '.join(map(repr, groups))}), whose losses do not compare: they "
-            "have other data or tokenizers. Fit one of them, with group=... (--group; across tokenizers only bits per byte "
-            "compare)."
+            "have other data or tokenizers. Fit one of them, with group=... (--group). Across tokenizers only bits per "
+            "byte compare."
         )
     if n_kind is not None:
         if table.n_kind not in (None, n_kind):

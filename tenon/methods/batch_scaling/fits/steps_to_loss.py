@@ -88,7 +88,7 @@ class CriticalSweep:
     runs: RunTable
     """The sweep."""
     noise: tuple[dict[str, float], ...] = ()
-    """A row per run with a measured noise scale: the critical batch at that run's loss beside it, and their quotient."""
+    """A row per run with a measured noise scale: the critical batch at that run's loss beside it, and the quotient."""
 
     def rows(self) -> list[dict[str, Any]]:
         """Give a row per model size and loss."""

@@ -19,8 +19,11 @@ MIN_STEPS = 500
 TOLD_CHANGE = 0.1
 """Change of the batch by rounding [share] that a plan warns of."""
 
-MOST_CHANGE = 0.25
-"""Change of the batch by rounding [share] from which on a plan is refused: it would no longer be the laws' [ours]."""
+MOST_CHANGE = 1.0
+"""Change of the batch by rounding [share] beyond which a plan is refused: over twice the laws' batch [ours]."""
+
+NEAR_CHANGE = 0.25
+"""Change [share] that the layouts keep to which are told instead."""
 
 USABLE_MEMORY = 0.9
 """Share of a GPU's memory that a plan counts on; the rest goes to buffers and fragments."""
@@ -107,14 +110,14 @@ def fit_batch(
             f"Rounding to whole rows on every GPU (multiples of {integer(quantum)} tokens) changes the batch by "
             f"{change:+.0%}"
         )
+        near = _nearer(wanted, {"per_device": per_device, "world_size": world_size, "seq_len": seq_len})
         if abs(change) <= MOST_CHANGE:
-            warnings.append(f"{what}; fewer rows per GPU or fewer GPUs come nearer.")
+            warnings.append(f"{what}; nearer: {near}.")
         elif force:
-            warnings.append(f"Forced: {what}, from {short(wanted)} to {short(batch)} tokens.")
+            warnings.append(f"Forced: {what}, from {short(wanted)} to {short(batch)} tokens; nearer: {near}.")
         else:
-            near = _nearer(wanted, {"per_device": per_device, "world_size": world_size, "seq_len": seq_len})
             raise ConfigError(
-                f"{what}, from {short(wanted)} to {short(batch)} tokens; {MOST_CHANGE:.0%} are allowed. Nearest "
+                f"{what}, from {short(wanted)} to {short(batch)} tokens; {MOST_CHANGE:+.0%} is allowed. Nearest "
                 f"feasible: {near}. Or force=True (--force)."
             )
     return Fit(batch, count, change, limit, tuple(warnings))
@@ -124,10 +127,11 @@ def _nearer(wanted: float, sizes: dict[str, int]) -> str:
     """Say with how many rows or processes, either alone, a batch can be rounded; or else with how short rows."""
 
     def is_near(quantum: int) -> bool:
-        return abs(max(1, round(wanted / quantum)) * quantum / wanted - 1) <= MOST_CHANGE
+        return abs(max(1, round(wanted / quantum)) * quantum / wanted - 1) <= min(NEAR_CHANGE, 0.99 * now)
 
     told: list[str] = []
     quantum = math.prod(sizes.values())
+    now = abs(max(1, round(wanted / quantum)) * quantum / wanted - 1)
     for name, size in sizes.items():
         rest = quantum // size
         fewer = next((one for one in range(size - 1, 0, -1) if is_near(one * rest)), None)
