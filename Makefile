@@ -7,8 +7,8 @@ BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP       := $(BIN)/python -m pip --disable-pip-version-check
 TORCH     := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
-# A file's tests stay in one process, and with them what they share.
-PARALLEL  := -n auto --maxprocesses 8 --dist loadfile
+# Each process takes a run of files in a row, so that most tests stay beside those that they share fixtures with.
+PARALLEL  := -n auto --maxprocesses 8 --dist worksteal
 # On Linux the default index serves a CUDA build of several GB; PyTorch's own index has the small one.
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 

@@ -141,7 +141,7 @@ def test_rows_are_runs_in_our_units(tmp_path: Path, data: SweepData) -> None:
         f"h16l1a2f32/D1024/B128/lr{lr}/s0" for lr in ("0.001", "0.004")
     ]  # B512 is more than a quarter
     for row in rows:
-        assert set(COLUMNS) <= row.keys()
+        assert set(COLUMNS) - {"noise_tokens"} <= row.keys()
         assert row["tokens"] == row["steps"] * row["batch_tokens"] == 1024
         assert row["n_params"] == 16 * 16 * 4 + 3 * 16 * 32 + 3 * 16  # attention, MLP, norms; by hand
         assert (row["n_with_head"], row["n_total"]) == (row["n_params"] + 256 * 16, row["n_params"] + 2 * 256 * 16)
