@@ -217,8 +217,6 @@ def _shareable(facts: dict[str, Any], law: str) -> dict[str, Any]:
         sensitivity = facts["estimator"].get("sensitivity", {})
         kept["sensitivity"] = [{"estimator": name, **found} for name, found in sensitivity.items()]
     kept.pop("points", None)  # measured steps are near to being the runs
-    if "critical" in kept:
-        kept["critical"] = [{name: one[name] for name in one if name != "doubts"} for one in kept["critical"]]
     if facts.get("holdout"):
         kept["holdout"] = {name: value for name, value in facts["holdout"].items() if name != "runs"}
     return {**kept, "residuals": []} if "law" in facts else kept

@@ -7,7 +7,7 @@ fewest at any number of steps, and at B_crit = E_min / S_min one pays twice both
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ class CriticalFit:
     """A row per batch: batch, steps, `fitted`, and `residual` = ln(fitted / measured)."""
     warnings: tuple[str, ...] = ()
     """What makes the number doubtful."""
+    remarks: tuple[str, ...] = ()
+    """The same in two words each, for tables."""
 
 
 def fit_critical(rows: Iterable[Mapping[str, Any] | tuple[float, float]], *, level: float = 0.95) -> CriticalFit:
@@ -101,6 +103,7 @@ def fit_critical(rows: Iterable[Mapping[str, Any] | tuple[float, float]], *, lev
         )
     critical = e_min / s_min
     intervals = {} if stuck.any() else _intervals(found.x, found.fun, jacobian(found.x), level)
+    doubts = list(_doubts(batch, found.fun, stuck, critical))
     return CriticalFit(
         s_min=s_min,
         e_min=e_min,
@@ -110,7 +113,8 @@ def fit_critical(rows: Iterable[Mapping[str, Any] | tuple[float, float]], *, lev
             {"batch": float(b), "steps": float(s), "fitted": float(numpy.exp(r) * s), "residual": float(r)}
             for b, s, r in zip(batch, steps, found.fun, strict=True)
         ),
-        warnings=tuple(_doubts(batch, found.fun, stuck, critical)),
+        warnings=tuple(sentence for _, sentence in doubts),
+        remarks=tuple(short for short, _ in doubts),
     )
 
 
@@ -129,26 +133,26 @@ def _intervals(theta: Any, residuals: Any, jacobian: Any, level: float) -> dict[
     return result
 
 
-def _doubts(batch: Any, residuals: Any, stuck: Any, critical: float) -> list[str]:
+def _doubts(batch: Any, residuals: Any, stuck: Any, critical: float) -> Iterator[tuple[str, str]]:
+    """Give what makes the number doubtful, in two words and in a sentence."""
     import numpy
 
-    doubts = []
     if stuck[0]:
-        doubts.append("S_min is not identified: steps still fall as 1/B at the largest batch; try larger ones")
+        told = "S_min is not identified: steps still fall as 1/B at the largest batch; try larger ones"
+        yield "S_min not identified", told
     if stuck[1]:
-        doubts.append("E_min is not identified: steps hardly depend on the batch; try smaller ones")
+        yield "E_min not identified", "E_min is not identified: steps hardly depend on the batch; try smaller ones"
     if not stuck.any() and not batch.min() <= critical <= batch.max():
-        doubts.append(
-            f"the critical batch {critical:.4g} is outside the batches tried ({batch.min():.4g} to {batch.max():.4g}): "
-            "it is extrapolated"
-        )
+        tried = f"{batch.min():.4g} to {batch.max():.4g}"
+        told = f"the critical batch {critical:.4g} is outside the batches tried ({tried}): it is extrapolated"
+        yield "extrapolated", told
     worst = int(numpy.abs(residuals).argmax())
     if abs(residuals[worst]) > WORST:
-        doubts.append(
-            f"the steps do not follow S_min + E_min/B: at batch {batch[worst]:.4g} it is "
-            f"{100 * residuals[worst]:+.0f} % off. It fails where curves of different batches cross: under schedules "
-            "with a long constant part, and below the batch of least loss"
+        told = (
+            f"the steps do not follow S_min + E_min/B: at batch {batch[worst]:.4g} it is {100 * residuals[worst]:+.0f} % "
+            "off. It fails where curves of different batches cross: under schedules with a long constant part, and below "
+            "the batch of least loss"
         )
+        yield "poor fit", told
     if len(batch) < 4:
-        doubts.append(f"{len(batch)} batches say little of the residuals; try 5 or more")
-    return doubts
+        yield "few batches", f"{len(batch)} batches say little of the residuals; try 5 or more"

@@ -72,25 +72,25 @@ def show_critical_sweep(run: Run, sweep: CriticalSweep) -> str:
     from tenon.methods.batch_scaling.fits.pictures import draw_critical_sweep
 
     rows = sweep.rows()
-    caption = "The critical batch by model size and loss; intervals from the residuals of each fit alone."
+    caption = (
+        "The critical batch by model size and loss; intervals from the residuals of each fit alone. Extrapolated: "
+        "outside the batches tried. Poor fit: some steps are over a tenth off the hyperbola."
+    )
     run.table("critical", rows, caption)
     caption = "Left: steps against tokens to a loss. Right: the critical batch against E_min, with published laws."
     run.figure("critical", draw_critical_sweep(sweep), caption, "Hyperbolas; points with intervals, and lines.")
-    run.table("points", sweep.points(), "Steps to each loss, measured and fitted.")
     if sweep.noise:
         caption = "Measured gradient noise scales beside the critical batch of the same size at the same loss [tokens]."
         run.table("noise", [dict(one) for one in sweep.noise], caption)
     if sweep.left_out:
         left = [{"what": one.id, "left out because": one.reason} for one in sweep.left_out]
         run.table("left-out", left, "What says nothing of a critical batch.")
-    lines = [
-        f"{'N':>10}{'loss':>8}{'critical batch':>16}   95 % interval" + f"{'S_min':>14}{'E_min':>12}{'batches':>9}"
-    ]
+    lines = [f"{'N':>10}{'loss':>8}{'critical batch':>16}   {'interval':<21}{'S_min':>8}{'E_min':>12}{'batches':>9}"]
     for row in rows:
         ends = "" if row["low"] is None else f"{row['low']:.3g} to {row['high']:.3g}"
-        lines.append(f"{row['N']:>10.4g}{row['target loss']:>8.3f}{row['critical batch']:>16,.4g}   {ends:<20}"
-                     f"{row['S_min']:>7.4g}{row['E_min']:>12.4g}{row['batches']:>9}")  # fmt: skip
-        lines += [f"  Warning: {row['doubts']}"] if row["doubts"] else []
+        batch = f"{row['N']:>10.4g}{row['target loss']:>8.3f}{row['critical batch']:>16,.4g}   {ends:<21}"
+        rest = f"{row['S_min']:>8.4g}{row['E_min']:>12.4g}{row['batches']:>9}  {row['remark']}"
+        lines.append((batch + rest).rstrip())
     if sweep.noise:
         ratios = sorted(one["noise / critical"] for one in sweep.noise)
         lines.append(f"Noise scale over critical batch: {ratios[0]:.2g} to {ratios[-1]:.2g} in {len(ratios)} runs.")

@@ -73,7 +73,7 @@ class CriticalAt:
             "N": self.N, "target loss": self.target, "critical batch": self.fit.critical_batch, "low": low,
             "high": high, "S_min": self.fit.s_min, "E_min": self.fit.e_min, "batches": len(self.fit.residuals),
             "worst residual": max((one["residual"] for one in self.fit.residuals), key=abs),
-            "doubts": "; ".join(self.fit.warnings),
+            "remark": ", ".join(self.fit.remarks),
         }  # fmt: skip
 
 
