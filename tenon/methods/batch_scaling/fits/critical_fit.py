@@ -148,10 +148,10 @@ def _doubts(batch: Any, residuals: Any, stuck: Any, critical: float) -> Iterator
         yield "extrapolated", told
     worst = int(numpy.abs(residuals).argmax())
     if abs(residuals[worst]) > WORST:
+        off = f"at batch {batch[worst]:.4g} it is {100 * residuals[worst]:+.0f} % off"
         told = (
-            f"the steps do not follow S_min + E_min/B: at batch {batch[worst]:.4g} it is {100 * residuals[worst]:+.0f} % "
-            "off. It fails where curves of different batches cross: under schedules with a long constant part, and below "
-            "the batch of least loss"
+            f"the steps do not follow S_min + E_min/B: {off}. It fails where curves of different batches cross: under "
+            "schedules with a long constant part, and below the batch of least loss"
         )
         yield "poor fit", told
     if len(batch) < 4:
