@@ -493,25 +493,41 @@ def test_rounding_is_told() -> None:
 
 
 def test_a_batch_that_is_rounded_far_is_refused_and_the_nearest_layouts_are_feasible() -> None:
-    """Rows of 2,000 tokens on 8 processes, and a law of 100,000: 16 rows each make 256,000, 7 make 112,000."""
+    """Rows of 2,000 tokens on 8 processes, and a law of 100,000: 16 rows each make 256,000, 2 make 96,000."""
     setup: dict[str, Any] = {"params": "1B", "tokens": "20B", "seq_len": 2000, "fitted": [own(batch=power(1e5, D=0.0))]}
     with pytest.raises(ConfigError, match=r"changes the batch by \+156%, from 100k to 256k tokens; \+100%") as told:
         plan(**setup, world_size=8, per_device=16)
-    assert "Nearest feasible: per_device=7 (--per-device 7), or world_size=3 (--world-size 3). Or" in str(told.value)
-    for near in ({"world_size": 8, "per_device": 7}, {"world_size": 3, "per_device": 16}):
+    assert "Nearest feasible: per_device=2 (--per-device 2), or world_size=3 (--world-size 3). Or" in str(told.value)
+    for near in ({"world_size": 8, "per_device": 2}, {"world_size": 3, "per_device": 16}):
         assert abs(plan(**setup, **near).batch_change) <= 0.25
-    with pytest.raises(ConfigError, match=r"Nearest feasible: seq_len=125000 \(--seq-len 125000\)"):
+    with pytest.raises(ConfigError, match=r"Nearest feasible: seq_len=100000 \(--seq-len 100000\)"):
         plan(**{**setup, "seq_len": 300_000}, world_size=1, per_device=1)
-    assert plan(**{**setup, "seq_len": 125_000}, world_size=1, per_device=1).batch_tokens == 125_000
+    assert plan(**{**setup, "seq_len": 100_000}, world_size=1, per_device=1).batch_tokens == 100_000
     (warning,) = [one for one in plan(**setup, world_size=8, per_device=7).warnings if "Rounding" in one]
     assert "changes the batch by +12%; nearer: per_device=6 (--per-device 6), or world_size=" in warning
     (warning,) = [one for one in plan(**setup, world_size=8, per_device=12).warnings if "Rounding" in one]
-    assert "changes the batch by +92%; nearer: per_device=7 (--per-device 7), or world_size=5" in warning
+    assert "changes the batch by +92%; nearer: per_device=6 (--per-device 6), or world_size=4" in warning
     forced = plan(**setup, world_size=8, per_device=16, force=True)
     assert forced.batch_tokens == 256_000
     assert any(one.startswith("Forced: Rounding") for one in forced.warnings)
     # What a limit changes is no rounding.
     assert plan(**setup, world_size=8, per_device=1, max_batch=50_000).batch_tokens == 48_000
+
+
+def test_nearer_layouts_are_divisors_of_what_was_given_where_one_is_near() -> None:
+    """337 rows of 2,048 tokens on 4,096 processes: 256 of them are a layout of such a cluster, 337 are none."""
+    setup: dict[str, Any] = {"params": "1B", "tokens": "20B", "fitted": [own(batch=power(337 * 2048.0, D=0.0))]}
+    with pytest.raises(ConfigError, match=r"Nearest feasible: world_size=256 \(--world-size 256\)"):
+        plan(**setup, world_size=4096, per_device=1)
+    assert abs(plan(**setup, world_size=256, per_device=1).batch_change) <= 0.25
+
+
+def test_a_small_rounding_is_no_warning() -> None:
+    found = plan(
+        params="1B", tokens="20B", seq_len=2000, world_size=8, per_device=6, fitted=[own(batch=power(1e5, D=0.0))]
+    )
+    assert found.batch_change == pytest.approx(-0.04)
+    assert not [one for one in found.warnings if "Rounding" in one]
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:

@@ -124,19 +124,25 @@ def fit_batch(
 
 
 def _nearer(wanted: float, sizes: dict[str, int]) -> str:
-    """Say with how many rows or processes, either alone, a batch can be rounded; or else with how short rows."""
+    """Say with how many rows or processes, either alone, a batch can be rounded; or else with how short rows.
 
-    def is_near(quantum: int) -> bool:
-        return abs(max(1, round(wanted / quantum)) * quantum / wanted - 1) <= min(NEAR_CHANGE, 0.99 * now)
+    The largest divisor of what was given comes first: 337 of 4,096 processes are no layout of a cluster. It is not the
+    nearest one, for that is always 1; nor is it 1 itself, which leaves most of the hardware idle.
+    """
+
+    def change(quantum: int) -> float:
+        return abs(max(1, round(wanted / quantum)) * quantum / wanted - 1)
 
     told: list[str] = []
     quantum = math.prod(sizes.values())
-    now = abs(max(1, round(wanted / quantum)) * quantum / wanted - 1)
+    most = min(NEAR_CHANGE, 0.99 * change(quantum))
     for name, size in sizes.items():
-        rest = quantum // size
-        fewer = next((one for one in range(size - 1, 0, -1) if is_near(one * rest)), None)
-        if fewer is not None and not (told and name == "seq_len"):
-            told.append(f"{name}={fewer} (--{name.replace('_', '-')} {fewer})")
+        if told and name == "seq_len":
+            continue
+        fewer = [one for one in range(size - 1, 0, -1) if change(quantum // size * one) <= most]
+        if fewer:
+            near = next((one for one in fewer if one > 1 and size % one == 0), fewer[0])
+            told.append(f"{name}={near} (--{name.replace('_', '-')} {near})")
     return ", or ".join(told) or "fewer of all three, world_size, per_device and seq_len"
 
 
