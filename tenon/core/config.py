@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from tenon.core.errors import ConfigError
 from tenon.core.values import Typed, build, hints, nearest
 
-__all__ = ["differences", "field_docs", "from_dict", "identity", "load", "to_dict"]
+__all__ = ["completed", "differences", "field_docs", "from_dict", "identity", "load", "to_dict"]
 
 T = TypeVar("T")
 
@@ -45,6 +45,22 @@ def identity(cfg: Any) -> dict[str, Any]:
             value = getattr(cfg, field.name)
             kept[field.name] = identity(value) if dataclasses.is_dataclass(value) else _plain(value)
     return kept
+
+
+def completed(stored: Mapping[str, Any], cfg: Any) -> dict[str, Any]:
+    """Give the stored identity of a config with the fields that it lacks and that have their default in `cfg`.
+
+    Such fields were added since; one that `cfg` sets to something else stays absent, and so differs.
+    """
+    full, settings = dict(stored), identity(cfg)
+    for field in dataclasses.fields(cfg):
+        name, value, factory = field.name, getattr(cfg, field.name), field.default_factory
+        if name in stored:
+            if dataclasses.is_dataclass(value) and isinstance(stored[name], Mapping):
+                full[name] = completed(stored[name], value)
+        elif name in settings and value == (field.default if factory is dataclasses.MISSING else factory()):
+            full[name] = settings[name]
+    return full
 
 
 def from_dict(cls: type[T], mapping: Mapping[str, Any]) -> T:

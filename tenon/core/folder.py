@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,20 @@ __all__ = ["Lock", "claim", "empty", "is_being_deleted", "is_run", "is_written"]
 _BEING_DELETED = {"being deleted": True}
 
 
-def claim(path: Path, settings: dict[str, Any], *, fresh: bool = False) -> Lock:
+def claim(
+    path: Path,
+    settings: dict[str, Any],
+    *,
+    complete: Callable[[dict[str, Any]], dict[str, Any]] = lambda stored: stored,
+    fresh: bool = False,
+) -> Lock:
     """Take a folder for the work that `settings` describe.
 
     Args:
         path: The folder; made when absent.
         settings: `{"config": ..., "seed": ..., "identity": ...}`, kept in config.json.
+        complete: Given the config of the run in the folder, adds the settings that did not exist when it was begun; if
+            then it is the same, config.json has them from then on.
         fresh: Delete the run in this folder, with everything in it.
 
     Raises:
@@ -39,7 +48,10 @@ def claim(path: Path, settings: dict[str, Any], *, fresh: bool = False) -> Lock:
             if fresh or is_being_deleted(path):
                 empty(path)
             elif before != settings:
-                raise RunConflict(_conflict(path, before, settings))
+                before |= {"config": complete(before["config"])}
+                if before != settings:
+                    raise RunConflict(_conflict(path, before, settings))
+                write_atomic(file, json_bytes(settings, indent=2))
         if not file.exists():
             write_atomic(file, json_bytes(settings, indent=2))
     except BaseException:

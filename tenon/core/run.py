@@ -105,7 +105,11 @@ class Run:
         self.config = plain(configs.identity(config) if is_dataclass else config, "config")
         settings = {"config": self.config, "seed": seed, "identity": plain(identity, "identity")}
         self._mutex, self._is_open = threading.RLock(), True
-        self._lock = claim(path, settings, fresh=fresh)
+
+        def complete(stored: dict[str, Any]) -> dict[str, Any]:
+            return plain(configs.completed(stored, config) if is_dataclass else stored, "config")
+
+        self._lock = claim(path, settings, complete=complete, fresh=fresh)
         try:
             self._session = Session(
                 path / "volatile.json", command=command, options=configs.to_dict(config) if is_dataclass else config

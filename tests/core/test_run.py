@@ -191,6 +191,51 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     assert fingerprints(tmp_path) == before
 
 
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    rate: float = 0.5
+    steps: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later(Config):
+    """As `Config`, with settings that were added since."""
+
+    noise: bool = False
+    inner: Inner = field(default_factory=Inner)
+    other: Inner | None = None
+
+
+def test_a_run_from_before_a_setting_goes_on_where_it_has_its_default(tmp_path: Path) -> None:
+    with opened(tmp_path) as run:
+        run.append("r", {"key": "a"})
+    for config, changes in (
+        (Later(noise=True), ["  noise: (absent) -> true"]),
+        (Later(inner=Inner(rate=0.25)), ['  inner: (absent) -> {"rate": 0.25, "steps": 10}']),
+        (Later(other=Inner()), ['  other: (absent) -> {"rate": 0.5, "steps": 10}']),  # defaults, but not its own
+        ({"window": 256, "noise": False}, ["  noise: (absent) -> false"]),  # no class, and so no defaults
+    ):
+        with pytest.raises(RunConflict) as caught:
+            opened(tmp_path, config)
+        assert str(caught.value).splitlines()[1:-1] == changes
+    with opened(tmp_path, Later()) as run:
+        assert run.done("r", "a")
+    # From here on it is a run with these settings, as an uninterrupted one is; whoever lacks them is refused.
+    stored = json.loads((tmp_path / "config.json").read_text())["config"]
+    assert stored == {"window": 256, "noise": False, "inner": {"rate": 0.5, "steps": 10}, "other": None}
+    with pytest.raises(RunConflict, match=r"noise: false -> \(absent\)"):
+        opened(tmp_path)
+
+
+def test_a_setting_added_to_a_config_inside_another_has_its_default_too(tmp_path: Path) -> None:
+    with opened(tmp_path, {"window": 256, "noise": False, "inner": {"rate": 0.25}, "other": None}):
+        pass
+    with pytest.raises(RunConflict, match=r"inner.steps: \(absent\) -> 20"):
+        opened(tmp_path, Later(inner=Inner(rate=0.25, steps=20)))
+    with opened(tmp_path, Later(inner=Inner(rate=0.25))) as run:
+        assert run.config["inner"] == {"rate": 0.25, "steps": 10}
+
+
 def test_device_workers_and_declared_fields_are_no_settings(tmp_path: Path) -> None:
     with opened(tmp_path, Config(device="cuda", batch_files=4)):
         config = (tmp_path / "config.json").read_bytes()
