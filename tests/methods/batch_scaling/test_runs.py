@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,16 @@ def test_steps_times_batch_must_be_the_tokens(changes: dict[str, float], told: s
 
 def test_steps_may_be_rounded() -> None:
     assert len(checked(table({"steps": math.ceil(1e8 / 8192)}, {"tokens": 10_000, "steps": 1}, {"steps": 12_000})))
+
+
+@pytest.mark.parametrize("read", [read_runs, lambda rows: checked(RunTable.of(rows))])
+def test_a_noise_scale_that_is_no_number_above_0_is_not_measured(read: Callable[[Any], RunTable]) -> None:
+    """An unbiased estimate of it may be negative; that is no reason to refuse a table."""
+    found = read([{**RUN, "noise_tokens": noise} for noise in (5e4, -5.0, math.inf, 0.0, math.nan)])
+    numpy.testing.assert_array_equal(found["noise_tokens"], [5e4] + 4 * [math.nan])
+    (note,) = [one for one in found.notes if "noise_tokens" in one]
+    assert "can be (3 of 5 rows): it counts as not measured" in note
+    assert not [one for one in read([{**RUN, "noise_tokens": 5e4}]).notes if "noise_tokens" in one]
 
 
 def test_runs_of_several_data_sets_need_a_group() -> None:

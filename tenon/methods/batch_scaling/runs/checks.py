@@ -91,6 +91,8 @@ def comparable(table: RunTable, *, group: str | None = None) -> RunTable:
 def checked(table: RunTable) -> RunTable:
     """Find units that cannot be right. A contradiction is an error; what only looks odd becomes a note.
 
+    A noise scale that is no number above 0 counts as not measured: its estimate may be negative, or divide by 0.
+
     Raises:
         DataError: A batch smaller than one row or larger than the training, or steps x batch far from the tokens.
     """
@@ -100,7 +102,16 @@ def checked(table: RunTable) -> RunTable:
             "a batch larger than all training tokens",
             f"Check the units of both: {_unit('tokens=billions')}?")  # fmt: skip
     _refuse_steps(table)
-    return replace(table, notes=tuple(dict.fromkeys((*table.notes, *_odd(table)))))
+    noise, notes = table["noise_tokens"], _odd(table)
+    bad = (noise <= 0) | numpy.isinf(noise)
+    if bad.any():
+        first = table.where(int(numpy.flatnonzero(bad)[0]), "noise_tokens")
+        notes.append(
+            f"{first} is no finite number above 0, as estimates of a small noise scale can be ({int(bad.sum())} of "
+            f"{len(table)} rows): it counts as not measured there"
+        )
+        table = replace(table, columns={**table.columns, "noise_tokens": numpy.where(bad, numpy.nan, noise)})
+    return replace(table, notes=tuple(dict.fromkeys((*table.notes, *notes))))
 
 
 def _refuse(table: RunTable, column: str, bad: ndarray, what: str, advice: str) -> None:

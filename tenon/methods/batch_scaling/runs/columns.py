@@ -149,7 +149,7 @@ def _row(record: Record, found: Found, measures: Mapping[str, str], notes: dict[
                 )
             row[quantity] *= row["seq_len"]
     for quantity, value in row.items():
-        if quantity not in ("loss", "seed") and (value <= 0 or math.isinf(value)):
+        if quantity not in ("loss", "seed", "noise_tokens") and (value <= 0 or math.isinf(value)):
             peak = ": the peak learning rate, not the last one" if quantity == "lr" else ""
             raise DataError(f"{where(quantity)} is {value:g}; it must be finite and above 0{peak}.")
 
