@@ -10,7 +10,7 @@ from tenon.methods.batch_scaling.cli_plan import laws_command, plan_command
 from tenon.methods.batch_scaling.cli_probe import branch_command, noise_scale_command
 from tenon.methods.batch_scaling.cli_quadratic import quadratic_command
 from tenon.methods.batch_scaling.cli_sweep import sweep_command
-from tenon.methods.batch_scaling.config import PRESETS, BatchFitConfig, LossFitConfig, SweepConfig
+from tenon.methods.batch_scaling.config import PRESETS, BatchFitConfig, CriticalFitConfig, LossFitConfig, SweepConfig
 
 __all__ = ["app"]
 
@@ -31,6 +31,8 @@ _FITS = "\n\n".join(
         settings_help(LossFitConfig(), _LOSS),
         "For batch and learning-rate laws:",
         settings_help(BatchFitConfig(), _BATCH),
+        "For the critical batch of a sweep:",
+        settings_help(CriticalFitConfig(), {}),
     ]
 )
 

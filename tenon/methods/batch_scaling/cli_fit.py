@@ -45,6 +45,8 @@ Columns = Annotated[
 Results = Annotated[
     Path | None, typer.Option(help="Write the figures here, too, with command, commit and hardware, without the runs.")
 ]
+ONE_LOSS = 0.01
+"""Runs whose losses differ by less than this share have reached one loss; those of a sweep differ by more."""
 What = Literal["loss", "batch", "learning-rate", "surface", "isoflop", "data-limited", "critical"]
 
 
@@ -76,8 +78,10 @@ def fit_command(
 
     Example: tenon batch-scaling fit gadre --group c4_original --set holdout=0.2
     Example: tenon batch-scaling fit sweep.csv --law batch --unit batch=sequences --seq-len 2048
+    Example: tenon batch-scaling fit sweep.csv --law critical --set targets=3.0,2.8
     """
     from tenon.core.config import load
+    from tenon.core.errors import ConfigError
     from tenon.core.results import write_results
     from tenon.core.run import Run
     from tenon.methods.batch_scaling.config import PRESETS, BatchFitConfig, CriticalFitConfig, LossFitConfig
@@ -90,6 +94,8 @@ def fit_command(
     others: dict[str, Any] = {"batch": BatchFitConfig, "learning-rate": BatchFitConfig, "critical": CriticalFitConfig}
     kind: Any = others.get(law, LossFitConfig)
     presets = {name: one for name, one in PRESETS.items() if isinstance(one, kind)}
+    if seed is not None and law == "critical":
+        raise ConfigError("--seed is given, and a critical batch draws nothing at random; leave it out.")
     settings = load(kind, presets=presets, preset=preset, file=config, sets=with_seed(sets, seed))
     identity = {"runs": table.sha256()}
     root = getattr(settings, "seed", 0)  # the critical batch draws nothing
@@ -214,7 +220,7 @@ def _shareable(facts: dict[str, Any], law: str) -> dict[str, Any]:
     kept = {name: value for name, value in facts.items() if name not in ("created_by", "data_sha256", "residuals")}
     if law == "batch":  # the best batch of every cell is a result, not data
         kept["cells"] = facts["residuals"]
-        sensitivity = facts["estimator"].get("sensitivity", {})
+    if sensitivity := facts.get("estimator", {}).get("sensitivity"):
         kept["sensitivity"] = [{"estimator": name, **found} for name, found in sensitivity.items()]
     kept.pop("points", None)  # measured steps are near to being the runs
     if facts.get("holdout"):
@@ -297,33 +303,32 @@ def _isoflop(run: Run, table: RunTable, settings: Any) -> tuple[None, dict[str, 
 def _critical(run: Run, table: RunTable, settings: Any) -> tuple[FittedLaw | None, dict[str, Any], str]:
     from dataclasses import asdict
 
+    import numpy
+
     from tenon.core.errors import DataError
     from tenon.methods.batch_scaling.fits.critical_fit import fit_critical
     from tenon.methods.batch_scaling.fits.critical_law import critical_law
-    from tenon.methods.batch_scaling.fits.show import constants, show_critical, show_critical_sweep
+    from tenon.methods.batch_scaling.fits.critical_show import show_critical, show_critical_sweep
     from tenon.methods.batch_scaling.fits.steps_to_loss import fit_critical_sweep
 
-    points = {
-        (float(batch), float(tokens)) for batch, tokens in zip(table["batch_tokens"], table["tokens"], strict=True)
-    }
-    if len(points) > len({batch for batch, _ in points}):  # some batch has several numbers of tokens
-        sweep = fit_critical_sweep(table, settings)
-        text = show_critical_sweep(run, sweep)
-        extra = {"critical": sweep.rows(), "points": sweep.points(), "noise": [dict(one) for one in sweep.noise]}
-        try:
-            law = critical_law(sweep, settings)
-        except DataError as error:  # critical batches, and too few of them for a law
-            run.note(str(error))
-            left_out = [one._asdict() for one in sweep.left_out]
-            return None, {**extra, "left_out": left_out}, f"{text}\n{error}"
-        run.table("critical-law", constants(law), f"{law.law.equation}: {law.runs} critical batches.")
-        return law, extra, f"{text}\n"
-    rows = [
-        {"batch": float(batch), "steps": float(steps)}
-        for batch, steps in zip(table["batch_tokens"], table["steps"], strict=True)
-    ]
-    found = fit_critical(rows, level=settings.level)
-    return None, asdict(found), show_critical(run, found)
+    if numpy.ptp(table["loss"]) < ONE_LOSS * table["loss"].min():
+        rows = [
+            {"batch": float(batch), "steps": float(steps)}
+            for batch, steps in zip(table["batch_tokens"], table["steps"], strict=True)
+        ]
+        found = fit_critical(rows, level=settings.level)
+        return None, asdict(found), show_critical(run, found)
+    sweep = fit_critical_sweep(table, settings)
+    law, why = None, ""
+    try:
+        law = critical_law(sweep, settings)
+    except DataError as error:  # critical batches, and too few of them for a law
+        why = str(error)
+    text = show_critical_sweep(run, sweep, law, why)
+    facts = {"critical": sweep.rows(), "points": sweep.points(), "noise": [dict(one) for one in sweep.noise]}
+    if law is None:
+        facts["left_out"] = [one._asdict() for one in sweep.left_out]
+    return law, facts, f"{text}\n" if law else text
 
 
 FITS: dict[str, Any] = {

@@ -23,7 +23,7 @@ def quadratic_command(
     """
     from tenon.core.results import write_results
     from tenon.core.run import Run
-    from tenon.methods.batch_scaling.fits.pictures import draw_critical
+    from tenon.methods.batch_scaling.fits.critical_show import draw_critical
     from tenon.methods.batch_scaling.quadratic import experiment
 
     with Run.open(out, config={"experiment": "noisy quadratic"}, command=given()) as run:

@@ -100,11 +100,19 @@ class CriticalFitConfig:
     """Losses to reach [nats per token]; none: `count` of them, evenly over the range that the most batches reach."""
     count: int = 3
     """Losses per model size, where none are given."""
+    gap: float = 6.0
+    """Largest factor between two numbers of tokens that are interpolated between."""
+    more_tokens: float = 1.1
+    """A batch that needs over so many times the least tokens of larger ones is below the best batch, and not fitted:
+    by the hyperbola a smaller batch never needs more, and in sweeps with Adam it does."""
     level: float = 0.95
     """Level of the intervals."""
 
     def __post_init__(self) -> None:
         require(all(one > 0 for one in self.targets), self, "targets", "above 0")
+        require(len(set(self.targets)) == len(self.targets), self, "targets", "different losses")
+        require(self.gap > 1, self, "gap", "above 1")
+        require(self.more_tokens >= 1, self, "more_tokens", "1 or more")
         require(self.count >= 1, self, "count", "1 or more")
         require(0 < self.level < 1, self, "level", "between 0 and 1")
 

@@ -17,7 +17,7 @@ from tenon.methods.batch_scaling.fits.critical_fit import CriticalFit
 from tenon.methods.batch_scaling.fits.critical_law import critical_law
 from tenon.methods.batch_scaling.fits.law_card import load_card, save_card
 from tenon.methods.batch_scaling.fits.steps_to_loss import CriticalAt, CriticalSweep
-from tenon.methods.batch_scaling.runs.table import RunTable
+from tenon.methods.batch_scaling.runs.table import Dropped, RunTable
 from tests.methods.batch_scaling.sweep_table import STEPLAW, needs_steplaw
 from tests.methods.batch_scaling.test_steps_to_loss import sweep
 
@@ -83,6 +83,57 @@ def test_unclear_batches_are_left_out() -> None:
         critical_law(known(wide=4.0), CriticalFitConfig())
 
 
+def test_tokens_must_differ() -> None:
+    (first, *_), *_ = (known().found,)
+    same = tuple(replace(first, target=first.target - 0.1 * i) for i in range(4))
+    with pytest.raises(DataError, match=r"4 of 4 critical batches are known .* needs 3, at different tokens"):
+        critical_law(replace(known(), found=same), CriticalFitConfig())
+
+
+def test_what_the_sweep_leaves_out_is_in_the_card() -> None:
+    gone = Dropped("N=1e+08 B=64", "why")
+    assert gone in critical_law(replace(known(), left_out=(gone,)), CriticalFitConfig()).dropped
+
+
+def test_the_level_is_that_of_the_intervals() -> None:
+    narrow, wide = (
+        critical_law(known(noise=0.1), CriticalFitConfig(level=level)).intervals["x"] for level in (0.5, 0.99)
+    )
+    assert wide[1] - wide[0] > 3 * (narrow[1] - narrow[0])
+
+
+def test_growth_with_the_model_is_told_apart() -> None:
+    """Levels of sizes rise as N^0.4: x of all holds some of that, and the slope within sizes does not."""
+    found = []
+    for one in known(x=0.3).found:
+        batch = one.fit.critical_batch * (one.N / 1e8) ** 0.4
+        ends = {"critical_batch": (batch / 1.2, batch * 1.2)}
+        found.append(replace(one, fit=replace(one.fit, critical_batch=batch, intervals=ends)))
+    law = critical_law(replace(known(), found=tuple(found)), CriticalFitConfig())
+    assert law.params["x"] > 0.4
+    told = law.estimator["sensitivity"]
+    assert told["within sizes"]["x"] == pytest.approx(0.3, abs=1e-6)
+    assert (told["with N"]["x"], told["with N"]["y"]) == pytest.approx((0.3, 0.4), abs=1e-6)
+    assert any("x holds some of the growth with N; within sizes it is 0.30" in one for one in law.warnings)
+
+
+def test_extrapolated_batches_are_counted() -> None:
+    good = known()
+    far = replace(good.found[0], fit=replace(good.found[0].fit, remarks=("extrapolated",)))
+    law = critical_law(replace(good, found=(far, *good.found[1:])), CriticalFitConfig())
+    assert any("1 of 15 critical batches are outside the batches tried; without them x is 0.50" in one
+               for one in law.warnings)  # fmt: skip
+
+
+def test_a_bound_is_no_critical_batch() -> None:
+    good = known()
+    bound = replace(good.found[0], fit=replace(good.found[0].fit, remarks=("S_min not identified",)))
+    law = critical_law(replace(good, found=(bound, *good.found[1:])), CriticalFitConfig())
+    assert law.runs == 14
+    assert law.dropped[0].reason == "S_min not identified"
+    assert bound.row()["critical batch"] is None
+
+
 def test_a_flat_law_is_called_so() -> None:
     rows = known(sizes=3, noise=1.0, x=0.0, wide=1.2)
     law = critical_law(rows, CriticalFitConfig())
@@ -110,4 +161,7 @@ def test_steplaw_s_exponent_agrees_with_published_ones() -> None:
     law = fit_critical_law(str(STEPLAW))
     low, high = law.intervals["x"]
     assert 0 < low < 0.462 < 0.47 < high < 1
-    assert law.params["x"] == pytest.approx(0.616, abs=0.002)
+    assert law.params["x"] == pytest.approx(0.571, abs=0.002)
+    told = law.estimator["sensitivity"]
+    assert {"within sizes", "with N", "none extrapolated", "gap 3", "gap 12", "more_tokens 1.02"} <= set(told)
+    assert 0.35 < told["within sizes"]["x"] < 0.45

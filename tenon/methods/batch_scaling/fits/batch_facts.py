@@ -23,6 +23,7 @@ WIDE_EXPONENT = 1.0
 NARROW = 10.0
 """Factor that D must span for an exponent to say something beyond."""
 NAMES = {"batch": "the best batch", "critical_batch": "the critical batch", "learning_rate": "the best learning rate"}
+AMONG = {"batch": "cells", "critical_batch": "model sizes", "learning_rate": "cells"}
 SYMBOLS = {"batch": "B", "critical_batch": "B_crit", "learning_rate": "lr", "params": "N", "tokens": "D", "steps": "S"}
 
 
@@ -116,14 +117,15 @@ def power_doubts(
         if not fit.intervals:
             identified = False
             told.append(
-                f"not identified: {what} has {len(names)} constants, and the cells leave no spread to judge them by; "
-                "there is no interval"
+                f"not identified: {what} has {len(names)} constants, and too few {AMONG[quantity]} leave no spread to "
+                "judge them by; there is no interval"
             )
             continue
         # k alone is the value at D = 1; what counts is the value where it was measured.
         if fit.widest > WIDEST:
             identified = False
-            told.append(f"not identified: the interval of {what} in a cell is as wide as a factor of {fit.widest:.3g}")
+            wide = f"as wide as a factor of {fit.widest:.3g}"
+            told.append(f"not identified: the interval of {what}, where it was measured, is {wide}")
         for name, (low, high) in zip(names[1:], fit.intervals[1:], strict=True):
             if high - low > WIDE_EXPONENT:
                 told.append(f"the interval of the exponent {name} is {low:.3g} to {high:.3g}: it says hardly anything")

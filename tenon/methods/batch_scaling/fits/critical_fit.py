@@ -20,6 +20,15 @@ WORST = 0.10
 """Largest log residual that passes without a warning; the noisy quadratic, which follows the law, leaves 9 %."""
 
 
+REMARKS = {
+    "S_min not identified": "steps still fall as 1/B at the largest batch",
+    "E_min not identified": "steps hardly depend on the batch",
+    "extrapolated": "the critical batch is outside the batches tried",
+    "poor fit": f"steps are over {WORST:.0%} off the hyperbola at some batch",
+    "few batches": "fewer than 4",
+}
+"""What the short remarks mean."""
+
 HOPELESS = 0.5
 """Log residual beyond which the steps are of no one target: there is nothing to fit."""
 
@@ -41,7 +50,12 @@ class CriticalFit:
     warnings: tuple[str, ...] = ()
     """What makes the number doubtful."""
     remarks: tuple[str, ...] = ()
-    """The same in two words each, for tables."""
+    """The same in two words each, for tables: keys of `REMARKS`."""
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether both ends of the hyperbola are seen; if not, `critical_batch` is a bound of the search."""
+        return not any(one.endswith("not identified") for one in self.remarks)
 
 
 def fit_critical(rows: Iterable[Mapping[str, Any] | tuple[float, float]], *, level: float = 0.95) -> CriticalFit:
@@ -67,6 +81,11 @@ def fit_critical(rows: Iterable[Mapping[str, Any] | tuple[float, float]], *, lev
         raise DataError(
             f"{len(table)} rows came, with {len(numpy.unique(batch))} different batches; the critical batch takes "
             "positive steps to one loss at 2 batches or more, better at 5 from far below it to far above."
+        )
+    if numpy.ptp(numpy.log(batch * steps)) < 1e-3:
+        raise DataError(
+            f"All runs have the same tokens, {batch[0] * steps[0]:.4g}: these are trainings of one length, not steps "
+            "to one loss. Give the steps until one loss was reached, or a sweep with several numbers of tokens."
         )
     # Relative least squares is linear and lands close by; logarithms then keep both positive.
     start, *_ = numpy.linalg.lstsq(

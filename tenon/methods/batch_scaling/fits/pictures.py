@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
     from tenon.methods.batch_scaling.fits.cells import Cell
     from tenon.methods.batch_scaling.fits.law_card import FittedLaw
-    from tenon.methods.batch_scaling.fits.steps_to_loss import CriticalSweep
 
-__all__ = ["draw_batch_law", "draw_cells", "draw_critical", "draw_critical_sweep", "draw_loss_fit", "draw_scores"]
+__all__ = ["draw_batch_law", "draw_cells", "draw_loss_fit", "draw_scores"]
 
 
 def draw_loss_fit(fitted: FittedLaw) -> Figure:
@@ -107,74 +106,6 @@ def draw_batch_law(fitted: FittedLaw, cells: Sequence[Cell], laws: Sequence[Any]
         axes.set_xlabel("training tokens D")
         axes.set_ylabel("best batch [tokens per step]")
         axes.legend(fontsize=8)
-    return figure
-
-
-def draw_critical(rows: Sequence[Mapping[str, Any]], s_min: float, e_min: float, unit: str = "tokens") -> Figure:
-    """Draw steps against tokens to one loss, with the hyperbola (S/S_min - 1)(E/E_min - 1) = 1."""
-    import numpy
-    from matplotlib.figure import Figure
-
-    with style():
-        figure = Figure(figsize=(6.0, 4.0))
-        axes = figure.subplots()
-        axes.plot([row["batch"] * row["steps"] for row in rows], [row["steps"] for row in rows], "o", label="measured")
-        batch = numpy.geomspace(min(row["batch"] for row in rows), max(row["batch"] for row in rows), 80)
-        axes.plot(e_min + s_min * batch, s_min + e_min / batch, label="fitted")
-        axes.plot([2 * e_min], [2 * s_min], "D", label=f"critical batch {e_min / s_min:,.0f}")
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel(f"{unit} to the target loss")
-        axes.set_ylabel("steps to the target loss")
-        axes.legend()
-    return figure
-
-
-def draw_critical_sweep(sweep: CriticalSweep) -> Figure:
-    """Draw steps against tokens to each loss, and the critical batches against E_min beside published laws of them."""
-    import numpy
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    from tenon.methods.batch_scaling import laws
-    from tenon.methods.batch_scaling.critical import batch_for_overhead
-
-    sizes = sorted({one.N for one in sweep.found})
-    shades = {size: colormaps["viridis"](0.9 * i / max(1, len(sizes) - 1)) for i, size in enumerate(sizes)}
-    with style():
-        figure = Figure(figsize=(9.6, 4.0))
-        left, right = figure.subplots(1, 2)
-        for one in sweep.found:
-            fit, colour = one.fit, shades[one.N]
-            batch = numpy.array([row["batch"] for row in fit.residuals])
-            left.plot(batch * [row["steps"] for row in fit.residuals], [row["steps"] for row in fit.residuals],
-                      color=colour, marker=".", linestyle="none")  # fmt: skip
-            line = numpy.geomspace(batch.min(), batch.max(), 60)
-            left.plot(fit.e_min + fit.s_min * line, fit.s_min + fit.e_min / line, color=colour, linewidth=1)
-            if ends := fit.intervals.get("critical_batch"):
-                right.plot([fit.e_min] * 2, ends, color=colour, linewidth=1)
-        for size in sizes:
-            of_size = [one for one in sweep.found if size == one.N]
-            right.plot([one.fit.e_min for one in of_size], [one.fit.critical_batch for one in of_size],
-                       color=shades[size], marker="o", markersize=4, label=f"N {size:.3g}")  # fmt: skip
-        least = [one.fit.e_min for one in sweep.found]
-        tokens = numpy.geomspace(min(least), max(least), 40)
-        fifth = batch_for_overhead(1.0, 1.2)  # Zhang et al. give the batch of 20 % more tokens
-        for name, share, note, grey in (
-            ("bergsma2025.critical", 1, "", "#1d1d1b"),
-            ("zhang2024.data", fifth, f" / {fifth:.1f}", "#9a9a94"),
-        ):
-            batches = laws.get(name).critical_batch(D=tokens) / share
-            right.plot(tokens, batches, label=f"{name}{note}", linewidth=1, linestyle="--", color=grey)
-        left.set_xlabel("tokens to the loss")
-        left.set_ylabel("steps to the loss")
-        right.set_xlabel("E_min [tokens]; of the laws: D")
-        right.set_ylabel("critical batch [tokens]")
-        for axes in (left, right):
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            axes.tick_params(which="minor", labelsize=6)
-        right.legend(fontsize=8)
     return figure
 
 

@@ -10,11 +10,9 @@ from tenon.methods.batch_scaling.laws.loss import LossLaw
 if TYPE_CHECKING:
     from tenon.core.run import Run
     from tenon.methods.batch_scaling.fits.cells import Cell
-    from tenon.methods.batch_scaling.fits.critical_fit import CriticalFit
     from tenon.methods.batch_scaling.fits.law_card import FittedLaw
-    from tenon.methods.batch_scaling.fits.steps_to_loss import CriticalSweep
 
-__all__ = ["constants", "show_batch_law", "show_critical", "show_critical_sweep", "show_loss_law", "told"]
+__all__ = ["constants", "show_batch_law", "show_loss_law", "show_rest", "told"]
 
 
 def constants(fitted: FittedLaw) -> list[dict[str, Any]]:
@@ -37,7 +35,7 @@ def show_loss_law(run: Run, fitted: FittedLaw) -> None:
     if fitted.holdout:
         facts = {name: value for name, value in fitted.holdout.items() if name != "runs"}
         run.table("holdout", [facts], "Predicted from the smaller runs alone.")
-    _show_rest(run, fitted)
+    show_rest(run, fitted)
 
 
 def show_batch_law(run: Run, fitted: FittedLaw, cells: Sequence[Cell], laws: Sequence[Any] = ()) -> None:
@@ -48,57 +46,11 @@ def show_batch_law(run: Run, fitted: FittedLaw, cells: Sequence[Cell], laws: Seq
     run.table("cells", [dict(row) for row in fitted.residuals], "The best batch of every cell, and what the law says.")
     run.figure("cells", draw_cells(cells), "Loss against batch, learning rate tuned for each.", "U-shaped lines.")
     run.figure("batch", draw_batch_law(fitted, cells, laws), "Best batch against tokens.", "Points and lines.")
-    _show_rest(run, fitted)
+    show_rest(run, fitted)
 
 
-def show_critical(run: Run, fit: CriticalFit) -> str:
-    """Show the critical batch of steps to one loss, and say it in lines."""
-    from tenon.methods.batch_scaling.fits.pictures import draw_critical
-
-    low, high = fit.intervals.get("critical_batch", (None, None))
-    row = {"critical batch": fit.critical_batch, "low": low, "high": high, "S_min": fit.s_min, "E_min": fit.e_min}
-    run.table("critical", [row], "S = S_min + E_min / B.")
-    run.table("points", [dict(one) for one in fit.residuals], "Steps to the loss, measured and fitted.")
-    run.figure("critical", draw_critical(fit.residuals, fit.s_min, fit.e_min), "Steps against tokens.", "A hyperbola.")
-    for warning in fit.warnings:
-        run.note(warning)
-    ends = "" if low is None else f" ({low:,.4g} to {high:,.4g})"
-    lines = [f"Critical batch {fit.critical_batch:,.4g}{ends} = E_min {fit.e_min:,.4g} / S_min {fit.s_min:,.4g}"]
-    return "\n".join([*lines, *(f"  Warning: {one}" for one in fit.warnings)])
-
-
-def show_critical_sweep(run: Run, sweep: CriticalSweep) -> str:
-    """Show the critical batches of a sweep beside published laws of it, and say them in lines."""
-    from tenon.methods.batch_scaling.fits.pictures import draw_critical_sweep
-
-    rows = sweep.rows()
-    caption = (
-        "The critical batch by model size and loss; intervals from the residuals of each fit alone. Extrapolated: "
-        "outside the batches tried. Poor fit: some steps are over a tenth off the hyperbola."
-    )
-    run.table("critical", rows, caption)
-    caption = "Left: steps against tokens to a loss. Right: the critical batch against E_min, with published laws."
-    run.figure("critical", draw_critical_sweep(sweep), caption, "Hyperbolas; points with intervals, and lines.")
-    if sweep.noise:
-        caption = "Measured gradient noise scales beside the critical batch of the same size at the same loss [tokens]."
-        run.table("noise", [dict(one) for one in sweep.noise], caption)
-    if sweep.left_out:
-        left = [{"what": one.id, "left out because": one.reason} for one in sweep.left_out]
-        run.table("left-out", left, "What says nothing of a critical batch.")
-    lines = [f"{'N':>10}{'loss':>8}{'critical batch':>16}   {'interval':<21}{'S_min':>8}{'E_min':>12}{'batches':>9}"]
-    for row in rows:
-        ends = "" if row["low"] is None else f"{row['low']:.3g} to {row['high']:.3g}"
-        batch = f"{row['N']:>10.4g}{row['target loss']:>8.3f}{row['critical batch']:>16,.4g}   {ends:<21}"
-        rest = f"{row['S_min']:>8.4g}{row['E_min']:>12.4g}{row['batches']:>9}  {row['remark']}"
-        lines.append((batch + rest).rstrip())
-    if sweep.noise:
-        ratios = sorted(one["noise / critical"] for one in sweep.noise)
-        lines.append(f"Noise scale over critical batch: {ratios[0]:.2g} to {ratios[-1]:.2g} in {len(ratios)} runs.")
-    lines.append(f"{len(sweep.left_out)} batches or losses are left out; the page says why.")
-    return "\n".join(lines)
-
-
-def _show_rest(run: Run, fitted: FittedLaw) -> None:
+def show_rest(run: Run, fitted: FittedLaw) -> None:
+    """Show what a law leaves out, and what makes it doubtful."""
     if fitted.dropped:
         rows = [{"run": one.id, "left out because": one.reason} for one in fitted.dropped]
         run.table(f"left-out-{fitted.law.name}", rows, "What was not fitted.")
