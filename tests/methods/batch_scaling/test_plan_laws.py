@@ -12,6 +12,7 @@ from tenon.methods.batch_scaling.laws.law import Domain, Law, PowerLaw
 from tenon.methods.batch_scaling.laws.loss import ParametricLoss, ThreeTermLoss
 from tenon.methods.batch_scaling.plans.law_rows import LawRow, choose_rate
 from tenon.methods.batch_scaling.plans.planner import Plan, loss_law_of, plan
+from tenon.methods.batch_scaling.plans.text import facts_of
 
 FACTS: dict[str, Any] = {"title": "", "equation": "", "source": "test", "tag": "fitted"}
 AT: dict[str, Any] = {"params": "1B", "tokens": "20B", "seq_len": 1000, "per_device": 1}
@@ -185,6 +186,22 @@ def test_a_critical_batch_over_a_decade_out_takes_no_part() -> None:
         found = plan(**AT, laws="steplaw2025", fitted=[card])
         assert (found.critical_batch is not None) == counts
         assert (found.overhead is not None) == counts
+
+
+def test_the_summary_names_the_laws_of_the_critical_batch() -> None:
+    """Those of others stand in for one's own where that is over a decade out, and it is said."""
+    told = {}
+    for decades in (0.5, 1.5):
+        card = own(critical_batch=power(1e7, D=0.0), domain=Domain(D=(1e6, 20e9 / 10**decades)))
+        told[decades] = facts_of(plan(**AT, laws=["steplaw2025", "zhang2024.data"], fitted=[card]))
+    assert told[0.5]["critical batch"] == "10M at twice the tokens (mine, yours)"
+    assert told[0.5]["   "] == "this batch takes 4% more than a tiny one"  # of one law there is but one number
+    assert told[1.5]["critical batch"].endswith("(zhang2024.data; your own mine is 1.5 decades outside its range)")
+    both = plan(**AT)
+    assert both.overhead is not None
+    low, high = (f"{factor - 1:.0%}" for factor in both.overhead)
+    assert low != high
+    assert facts_of(both)["   "] == f"this batch takes {low} to {high} more than a tiny one"
 
 
 # --- what is told ----------------------------------------------------------------------------------------------------

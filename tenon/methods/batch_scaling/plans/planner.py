@@ -184,7 +184,7 @@ def plan(
     critical_rows = rows_of(
         "critical_batch", chosen_laws, budget, loss=loss, loss_name=law.name, batch=fit.batch_tokens
     )
-    critical, overhead, wasteful = _critical(critical_rows, fit.batch_tokens)
+    critical, critical_how, overhead, wasteful = _critical(critical_rows, fit.batch_tokens)
     at = min(float(fit.batch_tokens), batch.value)  # the learning rate rises with the batch up to the best one
     rate_rows = rows_of("learning_rate", chosen_laws, budget, loss=loss, loss_name=law.name, batch=at)
     with nearest_told(budget, law, chosen_laws, are_named):
@@ -234,6 +234,7 @@ def plan(
         batch_limit=fit.limit,
         flat=flat,
         critical_batch=critical,
+        critical_batch_how=critical_how,
         overhead=overhead,
         learning_rate=learning_rate,
         learning_rate_how=rate_how,
@@ -352,8 +353,8 @@ def _laid_out(budget: Budget, shape: ModelShape | None) -> ModelShape | None:
         return None
 
 
-def _critical(rows: list[LawRow], batch: int) -> tuple[float | None, tuple[float, float] | None, list[str]]:
-    """Give the critical batch, the factors of tokens that the batch takes, and a warning if it is twice critical."""
+def _critical(rows: list[LawRow], batch: int) -> tuple[float | None, str, tuple[float, float] | None, list[str]]:
+    """Give the critical batch, by whose laws, the factors of tokens of the batch, and a warning if it is wasteful."""
     near: dict[str, LawRow] = {}
     for number, row in enumerate(rows):
         if row.value is None or row.is_ruled_out or row.extrapolation is None or row.extrapolation > 1.0:
@@ -363,7 +364,11 @@ def _critical(rows: list[LawRow], batch: int) -> tuple[float | None, tuple[float
             near[paper] = row
     near = {name: row for name, row in near.items() if row.is_fitted} or near  # one's own come first
     if not near:
-        return None, None, []
+        return None, "", None, []
+    how = ", ".join(f"{row.law}, yours" if row.is_fitted else row.law for row in near.values())
+    far = [row for row in rows if row.is_fitted and row.extrapolation is not None and row.extrapolation > 1.0]
+    if far and not any(row.is_fitted for row in near.values()):
+        how += f"; your own {far[0].law} is {far[0].extrapolation:.1f} decades outside its range"
     factors = [token_overhead(row, batch) for row in near.values()]
     middle, warnings = geometric_median(factors), []
     if middle > WASTEFUL:
@@ -372,7 +377,7 @@ def _critical(rows: list[LawRow], batch: int) -> tuple[float | None, tuple[float
             f"tokens of a small batch for the same loss ({min(factors):.1f} to {max(factors):.1f} over "
             f"{len(factors)} laws), by 1 + B/B_crit."
         )
-    return geometric_median([batch / (factor - 1) for factor in factors]), (min(factors), max(factors)), warnings
+    return geometric_median([batch / (factor - 1) for factor in factors]), how, (min(factors), max(factors)), warnings
 
 
 def _scaled(

@@ -56,6 +56,8 @@ class Plan:
     """Batches within `FLAT_NATS` of the best, by a fitted three-term law [tokens]; None: there is no such law."""
     critical_batch: float | None
     """Where training takes twice the least tokens [tokens]; geometric median of the laws that reach there."""
+    critical_batch_how: str
+    """By which laws; "": none reaches there."""
     overhead: tuple[float, float] | None
     """Least and largest factor of tokens that this batch takes beside a tiny one, over the critical-batch laws."""
     learning_rate: float | None

@@ -46,11 +46,9 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.flat is not None:
         yield "flat region", f"{short(plan.flat[0])} to {short(plan.flat[1])} cost at most {FLAT_NATS:g} nats more"
     if plan.critical_batch is not None and plan.overhead is not None:
-        low, high = (f"{factor - 1:.0%}" for factor in plan.overhead)
-        yield (
-            "critical batch",
-            f"{short(plan.critical_batch)} at twice the tokens; this one takes {low} to {high} more than a tiny one",
-        )
+        more = " to ".join(dict.fromkeys(f"{factor - 1:.0%}" for factor in plan.overhead))
+        yield "critical batch", f"{short(plan.critical_batch)} at twice the tokens ({plan.critical_batch_how})"
+        yield "   ", f"this batch takes {more} more than a tiny one"
     rate = "none" if plan.learning_rate is None else f"{plan.learning_rate:.3g}"
     yield "learning rate", f"{rate} ({plan.learning_rate_how})"
     if plan.learning_rate_low is not None and plan.learning_rate_high is not None:
