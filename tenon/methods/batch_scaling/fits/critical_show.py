@@ -169,5 +169,9 @@ def draw_critical_sweep(sweep: CriticalSweep) -> Figure:
             axes.set_xscale("log")
             axes.set_yscale("log")
             axes.tick_params(which="minor", labelsize=6)
+        known = [one.fit.critical_batch for one in sweep.found if one.fit.is_identified]
+        if known:  # an interval that says nothing must not flatten what is known
+            low, high = right.get_ylim()
+            right.set_ylim(max(low, min(known) / 10), min(high, max(known) * 10))
         right.legend(fontsize=8)
     return figure
