@@ -201,15 +201,30 @@ def test_the_noise_scale_of_a_training(tmp_path: Path, data: SweepData) -> None:
         TINY, tokens=(512,), batch_tokens=(16, 128), learning_rates=(4e-3,), extend=0, seeds=(0,), engine="trainer"
     )
     measured = replace(config, noise_scale=True)
-    one_row, eight = (train_config(measured, cell, 4e-3, 0) for cell in cells_of(measured))
-    assert (one_row.accumulation, eight.accumulation, eight.batch_size) == (1, 8, 1)
+    rows = (1, 3, 8, 12, 11, 22)
+    trains = [train_config(measured, Cell(SMALL.models[0], 4096, 16 * one), 4e-3, 0) for one in rows]
+    told = [(train.accumulation, train.batch_size) for train in trains]
+    assert told == [(1, 1), (3, 1), (8, 1), (6, 2), (1, 11), (2, 11)]
     _, (plain,) = swept(tmp_path / "plain", replace(config, batch_tokens=(128,)), data)
     _, (row,) = swept(tmp_path / "noise", replace(measured, batch_tokens=(128,)), data)
     assert row["loss"] == pytest.approx(plain["loss"], abs=1e-4)
     assert row["noise_tokens"] > 0
     assert "noise_tokens" not in plain
+    _, (row,) = swept(tmp_path / "row", replace(measured, tokens=(64,), batch_tokens=(16,)), data)
+    assert row["noise_tokens"] is None
     with pytest.raises(ConfigError, match=r"noise_scale.*engine=trainer"):
         replace(measured, engine="stacked")
+
+
+def test_batches_without_a_noise_scale_are_told_before_the_sweep_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: SweepData
+) -> None:
+    pretend(monkeypatch, bowl)
+    config = replace(SMALL, tokens=(4096,), batch_tokens=(16, 48, 176, 128), engine="trainer")
+    swept(tmp_path / "plain", config, data)
+    assert "noise" not in capsys.readouterr().err
+    swept(tmp_path / "noise", replace(config, noise_scale=True), data)
+    assert capsys.readouterr().err.count("No noise scale for batches of 16, 176 tokens: no number from 2 to 8 div") == 1
 
 
 # Interruption (7.17), beside the SIGKILL of test_kill_sweep

@@ -27,7 +27,7 @@ from tenon.methods.batch_scaling.sweeps.grid import (
     training_key,
 )
 from tenon.methods.batch_scaling.sweeps.model import llama_config, parameter_counts, shape_name
-from tenon.methods.batch_scaling.sweeps.train import train_pairs
+from tenon.methods.batch_scaling.sweeps.train import passes_of, train_pairs
 
 if TYPE_CHECKING:
     from tenon.core.run import Run
@@ -66,6 +66,12 @@ def run_sweep(run: Run, config: SweepConfig, data: SweepData) -> dict[str, Any]:
             raise ConfigError(
                 f"The sweep takes about {estimate.hours:.3g} hours, more than max_hours={config.max_hours:g}. Give "
                 "fewer or smaller models, tokens, batches or learning rates, or --set max_hours=..."
+            )
+        whole = [f"{batch:,}" for batch in config.batch_tokens if passes_of(config, batch) == 1]
+        if config.noise_scale and whole:
+            say(
+                f"No noise scale for batches of {', '.join(whole)} tokens: no number from 2 to 8 divides their rows of "
+                f"{config.seq_len} tokens, and it is measured between equal parts of a batch."
             )
         run.measured("estimate", hours=estimate.hours, flops_per_second=estimate.flops_per_second)
     tokens = sum(cell.steps * cell.batch_tokens for cell in cells) * len(config.learning_rates) * len(config.seeds)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tenon.core.progress import Advance
     from tenon.methods.batch_scaling.sweeps.stacked import Outcome
 
-__all__ = ["Pair", "train_pairs"]
+__all__ = ["Pair", "passes_of", "train_pairs"]
 
 Pair = tuple[float, int]
 """Learning rate and seed."""
@@ -53,10 +53,18 @@ def train_pairs(
             advance(cell.steps * cell.batch_tokens)
 
 
+def passes_of(config: SweepConfig, batch_tokens: int) -> int:
+    """Say in how many passes a batch is computed: one, or, for the noise scale, as many of 2 to 8 as divide its rows.
+
+    The noise scale is the difference between micro-batches and the whole, so a batch in one pass has none.
+    """
+    rows = batch_tokens // config.seq_len
+    return next(parts for parts in range(8, 0, -1) if rows % parts == 0) if config.noise_scale else 1
+
+
 def train_config(config: SweepConfig, cell: Cell, lr: float, seed: int) -> TrainConfig:
-    """Say what one training is told: a batch in one pass, or, for the noise scale, in up to eight."""
-    rows = cell.batch_tokens // config.seq_len
-    passes = next(parts for parts in (8, 4, 2, 1) if rows % parts == 0) if config.noise_scale else 1
+    """Say what one training is told."""
+    rows, passes = cell.batch_tokens // config.seq_len, passes_of(config, cell.batch_tokens)
     return TrainConfig(
         steps=cell.steps,
         batch_size=rows // passes,
