@@ -522,6 +522,13 @@ def test_nearer_layouts_are_divisors_of_what_was_given_where_one_is_near() -> No
     assert abs(plan(**setup, world_size=256, per_device=1).batch_change) <= 0.25
 
 
+def test_an_unknown_accelerator_is_named_with_its_option() -> None:
+    with pytest.raises(ConfigError, match=r"^gpus \(--gpus\): no GPU is called 'H1000'"):
+        plan(params="1B", tokens="20B", gpus="8xH1000")
+    with pytest.raises(ConfigError, match=r"^gpu \(--gpu\): no GPU is called 'H1000'"):
+        plan(params="1B", tokens="20B", gpu="H1000")
+
+
 def test_a_small_rounding_is_no_warning() -> None:
     found = plan(
         params="1B", tokens="20B", seq_len=2000, world_size=8, per_device=6, fitted=[own(batch=power(1e5, D=0.0))]

@@ -61,11 +61,15 @@ GPUS: dict[str, GPU] = {
 """By name."""
 
 
-def gpu_of(source: Any) -> GPU:
+def gpu_of(source: Any, name: str = "gpu (--gpu)") -> GPU:
     """Give an accelerator: one of `GPUS` by its name in any case, a `GPU`, or a peak such as 320e12 [FLOP/s].
 
     >>> gpu_of("h100").peak_flops
     989000000000000.0
+
+    Args:
+        source: The accelerator.
+        name: What the user gave it as, for messages.
 
     Raises:
         ConfigError: There is none of that name.
@@ -79,11 +83,11 @@ def gpu_of(source: Any) -> GPU:
         peak = count_of(source, "gpu")
     except ConfigError:
         raise ConfigError(
-            f"No GPU is called {source!r}; {nearest(str(source), GPUS)}. For another, give its dense bf16 peak in "
-            "FLOP/s, such as 320e12."
+            f"{name}: no GPU is called {source!r}; {nearest(str(source), GPUS)}. For another, give its dense bf16 peak "
+            "in FLOP/s, such as 320e12."
         ) from None
     if peak < 1e11:
-        raise ConfigError(f"gpu (--gpu) is {source!r}; as a peak it must be in FLOP/s, such as 320e12 for 320 TFLOP/s.")
+        raise ConfigError(f"{name} is {source!r}; as a peak it must be in FLOP/s, such as 320e12 for 320 TFLOP/s.")
     return GPU(f"{peak:.3g} FLOP/s", peak, None)
 
 

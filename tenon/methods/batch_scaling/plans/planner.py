@@ -119,9 +119,9 @@ def plan(
         ConfigError: What was given is contradictory or out of reach; the message has the nearest feasible plan.
     """
     number, kind = gpus_of(gpus, "gpus (--gpus)") if gpus is not None else (None, None)
-    if kind is not None and gpu is not None and gpu_of(kind) != gpu_of(gpu):
+    if kind is not None and gpu is not None and gpu_of(kind, "gpus (--gpus)") != gpu_of(gpu):
         raise ConfigError(f"gpus (--gpus) is {gpus!r} and gpu (--gpu) is {gpu!r}; leave one of the two kinds out.")
-    accelerator = gpu_of(gpu or kind or "H100")
+    accelerator = gpu_of(gpu) if gpu else gpu_of(kind or "H100", "gpus (--gpus)")
     for name, value in (("seq_len", seq_len), ("world_size", world_size), ("per_device", per_device)):
         if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
             option = name.replace("_", "-")
