@@ -12,7 +12,7 @@ from tenon.core.errors import ConfigError, DataError
 from tenon.methods.batch_scaling import laws
 from tenon.methods.batch_scaling.fits.batch_fit import fit_batch_law
 from tenon.methods.batch_scaling.fits.cells import find_cells
-from tenon.methods.batch_scaling.fits.compare import excess_loss, score_laws
+from tenon.methods.batch_scaling.fits.compare import excess_loss, score_doubts, score_laws
 from tenon.methods.batch_scaling.laws.law import Law, PowerLaw
 from tenon.methods.batch_scaling.runs.table import RunTable
 from tests.methods.batch_scaling.sweep_table import STEPLAW, cell_rows, needs_steplaw, power_sweep
@@ -55,6 +55,19 @@ def test_beyond_the_runs_the_edge_counts_and_is_told() -> None:
     assert far["joint"] == pytest.approx(edge["joint"], abs=1e-12)
     assert (far["is_batch_clipped"], far["is_lr_clipped"]) == (True, True)
     assert (edge["is_batch_clipped"], edge["is_lr_clipped"]) == (False, False)
+
+
+def test_cells_that_end_at_their_best_batch_are_doubts() -> None:
+    """Of two batches one is at the edge, too."""
+    rows = cell_rows(1e8, 1e9, best_batch=1e5, best_lr=2e-3)
+    assert score_doubts(rows) == []
+    pair = cell_rows(1e8, 4e9, best_batch=1e5, best_lr=2e-3, batches=[5e4, 1e5])
+    (told,) = score_doubts(rows + pair)
+    assert "1 of 2 cells (N, D)" in told
+    assert "First, N=1e+08 D=4e+09: 2 batches were tried" in told
+    edge = cell_rows(1e8, 8e9, best_batch=1e5, best_lr=2e-3, batches=[1e5, 2e5, 4e5])
+    (told,) = score_doubts(rows + pair + edge)
+    assert "2 of 3 cells (N, D)" in told
 
 
 def test_the_true_law_beats_all_others() -> None:

@@ -58,6 +58,8 @@ def test_7_13_an_exact_law_gives_its_exponent(method, rows):
         assert pytest.approx(bottom(compute), rel=0.02) == one.N
         assert one.loss == pytest.approx(law(one.N, one.D, **TRUTH), rel=0.01)
     assert found.params(1e20) == pytest.approx(bottom(1e20), rel=0.02)
+    # N D = C / 6, so the exponents of N and D add up to 1.
+    assert f"D = C / (6 N) goes as C^{1 - found.exponent:.4g}. " in found.to_text()
     assert found.warnings == ()
     assert found.interval[0] <= found.exponent <= found.interval[1]
 
