@@ -85,6 +85,7 @@ def test_tokens_rounded_to_steps_are_one_cell() -> None:
 @pytest.mark.parametrize(
     ("factors", "text"),
     [((1, 2, 8), "smallest tried (100000 tokens): extend the batches below it, to 50000"),
+     ((1.28, 1.92, 3.2), "smallest tried (128000 tokens): extend the batches below it, to 64000"),  # 85,333: no row
      ((0.2, 0.3, 0.9), "largest tried (90000 tokens): extend the batches above it, to 270000")],
 )  # fmt: skip
 def test_best_batch_at_an_edge_gives_no_number(factors: tuple[float, ...], text: str) -> None:
@@ -135,6 +136,17 @@ def test_one_learning_rate_is_not_tuned() -> None:
 def test_too_few_batches_are_told_the_next_one(batches: list[float], reason: str) -> None:
     (cell,) = find_cells(cell_rows(1e8, 1e9, **BEST, batches=batches))
     assert (cell.status, cell.reason) == ("too_few", reason)
+
+
+def test_a_table_of_several_groups_tells_how_to_take_one() -> None:
+    """Its column of groups was told when it was read, so that is no advice."""
+    rows = [row | {"group": name} for name in ("c4", "pile") for row in cell_rows(1e8, 1e9, **BEST)]
+    with pytest.raises(
+        DataError, match=r"2 groups \('c4', 'pile'\).*give a table of one of them \(--group 'c4'\)"
+    ) as told:
+        find_cells(RunTable.of(rows))
+    assert "--group-column" not in str(told.value)
+    assert len(find_cells([row for row in rows if row["group"] == "c4"])) == 1
 
 
 def test_edges_far_from_the_least_are_left_out_and_kept_on_demand() -> None:

@@ -117,7 +117,19 @@ def test_without_extension_an_edge_is_called_one(
     pretend(monkeypatch, bowl)
     facts, rows = swept(tmp_path, config, data)
     assert len(rows) == 4
-    assert facts["cells"][0]["edge"] == "batch, lr"
+    assert facts["cells"][0]["edge"] == "batch (try 128), lr (try 0.004)"
+
+
+def test_what_to_try_beyond_an_edge_is_whole_rows() -> None:
+    """Rows of 16 tokens: below 16 and 64 would be a quarter of a row; beyond them comes 256."""
+    config = replace(SMALL, tokens=(4096,), batch_tokens=(16, 64), learning_rates=(1e-3,))
+    for best, edge in ((16, "batch (one row), lr (try 0.0005)"), (64, "batch (try 256), lr (try 0.0005)")):
+        rows = [
+            {"key": training_key(cell, 1e-3, 0), "lr": 1e-3, "loss": 2.0 + (cell.batch_tokens != best), "n_params": 1}
+            for cell in cells_of(config)
+        ]
+        (cell,) = best_cells(rows, config)
+        assert (cell["best_batch"], cell["edge"]) == (best, edge)
 
 
 def test_the_mean_over_seeds_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: SweepData) -> None:
@@ -390,7 +402,7 @@ def test_the_command_trains_and_tells_the_best_cells(tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["--preset", "nano", *words])
     assert told.exit_code == 0, told.output
     assert "h16l1a2f32 (N = 2,608), D = 1,024: best batch 128 tokens at lr 0.004" in told.output
-    assert "at an edge: batch, lr" in told.output
+    assert "at an edge: batch (try 64), lr (try 0.016)" in told.output
     again = CliRunner().invoke(app, ["--preset", "nano", *words, "--json"])
     result = json.loads(again.stdout)
     assert result["trainings"] == 4

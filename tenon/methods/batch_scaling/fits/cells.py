@@ -11,20 +11,20 @@ it, but no parabola goes through it, and the seeds that survived do not speak fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tenon.core.errors import DataError
 from tenon.methods.batch_scaling.config import BatchFitConfig
-from tenon.methods.batch_scaling.runs.checks import comparable
 from tenon.methods.batch_scaling.runs.readers import read_runs
 from tenon.methods.batch_scaling.runs.table import RunTable
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-__all__ = ["BatchOptimum", "Cell", "clean_runs", "find_cells", "fit_parabola"]
+__all__ = ["BatchOptimum", "Cell", "beyond", "clean_runs", "find_cells", "fit_parabola", "next_batch"]
 
 SAME_TOKENS = 1.07
 """Runs whose tokens differ by less than this factor are of one cell: D is rounded to whole steps of each batch."""
@@ -161,7 +161,13 @@ def clean_runs(runs: Any) -> RunTable:
     Raises:
         DataError: As `find_cells`.
     """
-    table = comparable(read_runs(runs))
+    table = read_runs(runs)
+    groups = sorted(set(table.groups))
+    if len(groups) > 1:  # a table that was read before keeps them apart: its column was told
+        raise DataError(
+            f"The runs are of {len(groups)} groups ({', '.join(map(repr, groups[:8]))}), whose losses do not compare: "
+            f"give a table of one of them (--group {groups[0]!r})."
+        )
     for name in ("n_params", "tokens", "batch_tokens", "lr"):
         if bad := [one for one, value in zip(table.ids, table[name], strict=True) if not (0 < value < float("inf"))]:
             raise DataError(
@@ -190,6 +196,40 @@ def fit_parabola(x: Sequence[float] | ndarray, y: Sequence[float] | ndarray) -> 
         pull = numpy.array([0.0, -1 / (2 * bend), tilt / (2 * bend**2)])
         se = float(numpy.sqrt(noise * pull @ numpy.linalg.inv(design.T @ design) @ pull))
     return Vertex(float(middle + place), float(level + tilt * place + bend * place**2), se)
+
+
+def beyond(tried: Sequence[float] | ndarray, *, below: bool) -> float:
+    """Give the value to try next beyond an end: as far from it as its neighbour, by factor; half or twice a lone one.
+
+    >>> beyond([1.0, 2.0, 8.0], below=True), beyond([1.0, 2.0, 8.0], below=False), beyond([3.0], below=True)
+    (0.5, 32.0, 1.5)
+    """
+    end, inner = (tried[0], tried[1:2]) if below else (tried[-1], tried[-2:-1])
+    return float(end**2 / inner[0]) if len(inner) else float(end / 2 if below else end * 2)
+
+
+def next_batch(tried: Sequence[float], *, below: bool, row: int | None = None) -> int | None:
+    """Give the batch to try next beyond an end [tokens], as one that a sweep takes: in whole rows.
+
+    Args:
+        tried: Batches, by size.
+        below: Beyond which end.
+        row: Tokens of a row; None: not known, and the batches' greatest common divisor stands for it, or its half,
+            quarter and so on where less than that is wanted.
+
+    Returns:
+        A multiple of the row; None where no whole row is less than what was tried.
+
+    >>> next_batch([384, 640, 1024], below=False), next_batch([384, 640, 1024], below=True)  # 1638.4 and 230.4
+    (1664, 256)
+    >>> next_batch([128, 256], below=True), next_batch([128, 256], below=True, row=128)
+    (64, None)
+    """
+    aim = beyond(tried, below=below)
+    step = row or math.gcd(*(round(one) for one in tried))
+    while row is None and round(aim / step) == 0 and step % 2 == 0:
+        step //= 2
+    return round(aim / step) * step or (round(aim) if row is None else None)
 
 
 def _with_diverged(table: RunTable) -> dict[str, ndarray]:
@@ -247,7 +287,7 @@ def _judge(batches: Sequence[BatchOptimum], keep_edges: bool) -> tuple[str, str]
     """Say whether the best batch is bracketed, and if not, what to try."""
     turn = min(range(len(batches)), key=lambda i: batches[i].loss)
     tried = [one.batch for one in batches]
-    further = f"{_beyond(tried, below=turn == 0):.0f}"
+    further = f"{next_batch(tried, below=turn == 0)}"
     if len(batches) < 3:
         count = "1 batch was" if len(batches) == 1 else f"{len(batches)} batches were"
         return "too_few", f"{count} tried: extend to 3 or more, to {further} tokens first"
@@ -288,30 +328,20 @@ def _batch_optimum(batch: float, table: Mapping[str, ndarray], reached: tuple[fl
         x, y = (vertex.x, vertex.y) if vertex else (numpy.log(rates[best]), losses[best])
         return BatchOptimum(batch=batch, lr=float(numpy.exp(x)), loss=float(y), runs=runs, diverged=diverged)
     end, side = ("smallest", "below") if best == 0 else ("largest", "above")
-    beyond = reached[0] * SAME_RATE < rates[best] if best == 0 else reached[1] > rates[best] * SAME_RATE
+    is_gap = reached[0] * SAME_RATE < rates[best] if best == 0 else reached[1] > rates[best] * SAME_RATE
     advice = f"at batch {batch:.0f} the best learning rate is the {end} tried ({rates[best]:.4g}): "
-    further = f"{_beyond(rates, below=best == 0):.3g}"
-    advice += f"{'train the missing runs' if beyond else 'extend the learning rates'} {side} it, to {further}"
+    further = f"{beyond(rates, below=best == 0):.3g}"
+    advice += f"{'train the missing runs' if is_gap else 'extend the learning rates'} {side} it, to {further}"
     if not runs:
-        beyond = False
+        is_gap = False
         advice = f"at batch {batch:.0f} every learning rate diverged: extend them below {rates[0]:.4g}, to {further}"
     elif len(tried) == 1:
-        beyond, both = False, f"{rates[0] / 2:.3g} and {rates[0] * 2:.3g}"
+        is_gap, both = False, f"{rates[0] / 2:.3g} and {rates[0] * 2:.3g}"
         advice = f"at batch {batch:.0f} only one learning rate was tried ({rates[0]:.4g}): extend to {both}"
     return BatchOptimum(
-        batch=batch, lr=float(rates[best]), loss=float(losses[best]), is_edge=True, is_gap=bool(beyond), advice=advice,
+        batch=batch, lr=float(rates[best]), loss=float(losses[best]), is_edge=True, is_gap=bool(is_gap), advice=advice,
         runs=runs, diverged=diverged,
     )  # fmt: skip
-
-
-def _beyond(tried: Sequence[float] | ndarray, *, below: bool) -> float:
-    """Give the value to try next beyond an end: as far from it as its neighbour, by factor; half or twice a lone one.
-
-    >>> _beyond([1.0, 2.0, 8.0], below=True), _beyond([1.0, 2.0, 8.0], below=False), _beyond([3.0], below=True)
-    (0.5, 32.0, 1.5)
-    """
-    end, inner = (tried[0], tried[1:2]) if below else (tried[-1], tried[-2:-1])
-    return float(end**2 / inner[0]) if len(inner) else float(end / 2 if below else end * 2)
 
 
 def _together(values: ndarray, factor: float) -> list[ndarray]:

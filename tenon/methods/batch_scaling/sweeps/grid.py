@@ -10,6 +10,7 @@ from typing import Any
 
 from tenon.core.errors import ConfigError
 from tenon.methods.batch_scaling.config import SweepConfig, SweepModel
+from tenon.methods.batch_scaling.fits.cells import beyond, next_batch
 from tenon.methods.batch_scaling.sweeps.model import shape_name
 
 __all__ = ["Cell", "added_learning_rates", "best_cells", "cells_of", "mean_losses", "training_key"]
@@ -98,7 +99,8 @@ def added_learning_rates(losses: Mapping[float, float]) -> tuple[float, ...]:
 def best_cells(rows: Iterable[Mapping[str, Any]], config: SweepConfig) -> list[dict[str, Any]]:
     """Give, for each model size and number of tokens, the batch and learning rate of least held-out loss.
 
-    `edge` names what has its best value at the end of what was tried: such a value is a bound and no optimum.
+    `edge` names what has its best value at the end of what was tried, and what to try: such a value is a bound and no
+    optimum.
     """
     rows = list(rows)
     table = []
@@ -114,8 +116,12 @@ def best_cells(rows: Iterable[Mapping[str, Any]], config: SweepConfig) -> list[d
             batch = min(found, key=lambda one: min(found[one].values()))
             losses = found[batch]
             lr = min(losses, key=lambda one: losses[one])
-            edges = ["batch"] if batch in (min(found), max(found)) else []
-            edges += ["lr"] if lr in (min(losses), max(losses)) else []
+            edges = []
+            if batch in (min(found), max(found)):
+                further = next_batch(sorted(found), below=batch == min(found), row=config.seq_len)
+                edges.append("batch (one row)" if further is None else f"batch (try {further})")
+            if lr in (min(losses), max(losses)):
+                edges.append(f"lr (try {beyond(sorted(losses), below=lr == min(losses)):.3g})")
             one = next(row for row in rows if row["key"].startswith(f"{Cell(shape, tokens, batch).name}/"))
             table.append(
                 {"model": shape_name(shape), "n_params": one["n_params"], "tokens": tokens, "best_batch": batch,
