@@ -24,7 +24,7 @@ from tenon.methods.batch_scaling.cli_sweep import sweep_command
 from tenon.methods.batch_scaling.config import SweepConfig, SweepModel
 from tenon.methods.batch_scaling.runs.table import COLUMNS, RunTable
 from tenon.methods.batch_scaling.sweeps import cost as sweep_cost
-from tenon.methods.batch_scaling.sweeps import sweep
+from tenon.methods.batch_scaling.sweeps import sweep, trainer
 from tenon.methods.batch_scaling.sweeps.cost import Estimate, estimate_sweep
 from tenon.methods.batch_scaling.sweeps.data import SweepData, load_sweep_data, row_order
 from tenon.methods.batch_scaling.sweeps.grid import Cell, best_cells, cells_of, training_key
@@ -207,8 +207,8 @@ def test_engines_agree(tmp_path: Path, data: SweepData) -> None:
 
 
 @pytest.mark.usefixtures("unprobed")
-def test_the_noise_scale_of_a_training(tmp_path: Path, data: SweepData) -> None:
-    """Micro-batches change no loss; a batch of one row has no noise scale."""
+def test_the_noise_scale_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: SweepData) -> None:
+    """Micro-batches change no loss; a batch of one row has no noise scale, nor has a training of a few steps."""
     config = replace(
         TINY, tokens=(512,), batch_tokens=(16, 128), learning_rates=(4e-3,), extend=0, seeds=(0,), engine="trainer"
     )
@@ -218,6 +218,9 @@ def test_the_noise_scale_of_a_training(tmp_path: Path, data: SweepData) -> None:
     told = [(train.accumulation, train.batch_size) for train in trains]
     assert told == [(1, 1), (3, 1), (8, 1), (6, 2), (1, 11), (2, 11)]
     _, (plain,) = swept(tmp_path / "plain", replace(config, batch_tokens=(128,)), data)
+    _, (row,) = swept(tmp_path / "short", replace(measured, batch_tokens=(128,)), data)
+    assert row["noise_tokens"] is None
+    monkeypatch.setattr(trainer, "NOISE_STEPS", 4)
     _, (row,) = swept(tmp_path / "noise", replace(measured, batch_tokens=(128,)), data)
     assert row["loss"] == pytest.approx(plain["loss"], abs=1e-4)
     assert row["noise_tokens"] > 0

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["train_alone"]
 
 
+NOISE_STEPS = 50
+"""Steps below which a training tells no noise scale: an average over fewer is mostly of its beginning [ours]."""
+
+
 class OrderedRows(torch.utils.data.Dataset[dict[str, Tensor]]):
     """Rows of a text in a given order, a batch at a time."""
 
@@ -79,6 +83,7 @@ def train_alone(
         every = OrderedRows(held_out, torch.arange(len(held_out)))
         loss = trainer.evaluate(every)["eval_loss"]
     last = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry][-1]
+    is_settled = noise is not None and noise.scale.pairs >= NOISE_STEPS
     return Outcome(
-        loss=float(loss), train_loss=float(last), noise_tokens=None if noise is None else noise.scale.b_simple
+        loss=float(loss), train_loss=float(last), noise_tokens=noise.scale.b_simple if noise and is_settled else None
     )
