@@ -155,7 +155,7 @@ class Outcome:
     train_loss: float
     """Mean over the last tenth of the steps [nats per token]."""
     noise_tokens: float | None = None
-    """Gradient noise scale over about the last hundred steps [tokens]; None: not measured, not resolved, or few steps."""
+    """Gradient noise scale over about the last hundred steps [tokens]; None: not measured or not resolved."""
 
 
 def train_stacked(
