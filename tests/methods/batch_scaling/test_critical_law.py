@@ -144,7 +144,8 @@ def test_a_plan_takes_the_card(tmp_path: Path) -> None:
     law = critical_law(known(k=4e4, x=0.2), CriticalFitConfig())
     card: Any = load_card(save_card(law, tmp_path / "law-critical.json"))
     found = plan(params="1.3B", tokens="20B", fitted=[card])
-    assert found.critical_batch == pytest.approx(4e4 * (20e9) ** 0.2, rel=1e-6)  # one's own comes first
+    least = 20e9 / (1 + found.batch_tokens / found.critical_batch)  # E_min, which the law was fitted to
+    assert found.critical_batch == pytest.approx(4e4 * least**0.2, rel=1e-6)  # one's own comes first
     assert plan(params="1.3B", tokens="20B").critical_batch != pytest.approx(found.critical_batch, rel=0.01)
 
 

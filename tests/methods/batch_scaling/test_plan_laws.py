@@ -181,7 +181,8 @@ def test_laws_of_one_paper_count_once_among_critical_batches() -> None:
 
 def test_a_critical_batch_over_a_decade_out_takes_no_part() -> None:
     for decades, counts in ((0.9, True), (1.1, False)):
-        card = own(critical_batch=power(1e5, D=0.0), domain=Domain(D=(1e6, 20e9 / 10**decades)))
+        # So large that E_min, which the law is asked at, is about D.
+        card = own(critical_batch=power(1e8, D=0.0), domain=Domain(D=(1e6, 20e9 / 10**decades)))
         found = plan(**AT, laws="steplaw2025", fitted=[card])
         assert (found.critical_batch is not None) == counts
         assert (found.overhead is not None) == counts

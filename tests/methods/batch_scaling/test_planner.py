@@ -588,6 +588,21 @@ def test_a_wasteful_batch_tells_its_overhead() -> None:
     assert not any("critical" in one for one in fine.warnings)
 
 
+def test_ones_own_critical_law_is_asked_at_the_fewest_tokens() -> None:
+    """It was fitted to E_min; D of a plan with batch B is E_min (1 + B / B_crit), which is solved for E_min."""
+    card = own(critical_batch=power(30.0, D=0.4), domain=Domain(D=(1e9, 1e11), B=(1e5, 3e5)))
+    found = plan(params="1B", tokens="20B", laws=["steplaw2025", "zhang2024.data"], fitted=[card])
+    critical = value(found, "mine", "critical_batch")
+    least = 20e9 / (1 + found.batch_tokens / critical)
+    assert least < 10e9
+    assert critical == pytest.approx(30.0 * least**0.4, rel=1e-9)
+    (told,) = [row for row in found.rows if (row.law, row.quantity) == ("mine", "critical_batch")]
+    assert "at E_min = " in told.why
+    assert told.extrapolation == 0  # the batch of the plan is no input of it
+    published = value(found, "zhang2024.data", "critical_batch")
+    assert published == pytest.approx(22.91 * 512 * 20e3**0.47)  # asked at D, as published
+
+
 def test_what_a_law_calls_critical_is_minded() -> None:
     found = plan(params="1B", tokens="20B", laws=["steplaw2025", "zhang2024.data"])
     critical = value(found, "zhang2024.data", "critical_batch")

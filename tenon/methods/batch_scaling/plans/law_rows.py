@@ -122,7 +122,7 @@ def rows_of(
         budget: The point.
         loss: L for laws that need it [nats]; from another law, and so from other data.
         loss_name: Where that is from.
-        batch: The plan's batch [tokens], for laws of the learning rate.
+        batch: The plan's batch [tokens], for laws of the learning rate and a user's own of the critical batch.
     """
     return [
         _ask(law, is_fitted, quantity, budget, loss, loss_name, batch)
@@ -147,8 +147,12 @@ def _ask(
     )  # fmt: skip
     if not law.is_known(quantity):
         return replace(row, why="coefficient not known: only scale(...) of a tuned run of yours")
-    point, notes = _point(law, needs, budget, loss, loss_name, batch)
+    is_critical = quantity == "critical_batch"
+    point, notes = _point(law, needs, budget, loss, loss_name, None if is_critical else batch)
     try:
+        if is_critical and is_fitted and "D" in needs and batch is not None:
+            point["D"] = _fewest_tokens(law, point, batch)
+            notes.append(f"at E_min = {short(point['D'])}, the tokens of a tiny batch for the same loss")
         value, distance = law.predict(quantity, **point)
     except (ConfigError, DataError) as error:
         return replace(row, why=str(error))
@@ -198,6 +202,17 @@ def _point(
         point["L"] = loss
         notes.append(f"L = {loss:.3f} is {loss_name}'s, of other data")
     return point, notes
+
+
+def _fewest_tokens(law: Law, point: dict[str, float], batch: float) -> float:
+    """Solve E_min = D / (1 + B / B_crit(E_min)): our fits of critical batches have E_min where others write D.
+
+    From D downwards the solution is approached monotonically, by the exponent's factor or faster with every step.
+    """
+    least = point["D"]
+    for _ in range(50):
+        least = point["D"] / (1 + batch / law.critical_batch(**{**point, "D": least}))
+    return float(least)
 
 
 def geometric_median(values: Sequence[float]) -> float:

@@ -181,7 +181,9 @@ def plan(
         loss = float(law.loss(budget.count(law.n_kind), budget.D, fit.batch_tokens))
     steps = math.ceil(budget.D / fit.batch_tokens)
     warmup_steps = warmup_of(steps, warmup)
-    critical_rows = rows_of("critical_batch", chosen_laws, budget, loss=loss, loss_name=law.name)
+    critical_rows = rows_of(
+        "critical_batch", chosen_laws, budget, loss=loss, loss_name=law.name, batch=fit.batch_tokens
+    )
     critical, critical_how, overhead, wasteful = _critical(critical_rows, fit.batch_tokens)
     at = min(float(fit.batch_tokens), batch.value)  # the learning rate rises with the batch up to the best one
     rate_rows = rows_of("learning_rate", chosen_laws, budget, loss=loss, loss_name=law.name, batch=at)
