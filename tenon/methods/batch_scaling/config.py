@@ -97,7 +97,7 @@ class CriticalFitConfig:
     """How the critical batch is read off a sweep."""
 
     targets: tuple[float, ...] = ()
-    """Losses to reach [nats per token]; none: `count` of them, evenly over the range that the most batches reach."""
+    """Losses to reach [nats per token]; none: `count` of them, evenly over a wide range that many batches reach."""
     count: int = 3
     """Losses per model size, where none are given."""
     gap: float = 6.0
