@@ -109,7 +109,7 @@ def fit_batch_law(
         source=table.source,
         tag="fitted",
         formulas=found.formulas,
-        n_kind=table.n_kind or "non_embedding",  # type: ignore[arg-type]  # a table's text is one of NKind, as readers check
+        n_kind=table.counted,
         domain=facts.domain(used),
         caveat="Of this sweep's data, schedule and optimiser. The learning rate is that of the best batch.",
     )
@@ -181,7 +181,7 @@ def fit_lr_law(
             source=table.source,
             tag="fitted",
             formulas={"learning_rate": formula},
-            n_kind=table.n_kind or "non_embedding",  # type: ignore[arg-type]
+            n_kind=table.counted,
             domain=replace(facts.domain(used), B=facts.ends([one.batch for *_, one in told])),
             caveat="Up to the best batch; beyond it the learning rate hardly rises.",
         ),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tenon.core.report import style
 from tenon.methods.batch_scaling import laws
-from tenon.methods.batch_scaling.critical import batch_for_overhead
 from tenon.methods.batch_scaling.fits.critical_fit import REMARKS
 from tenon.methods.batch_scaling.fits.show import constants, show_rest
+from tenon.methods.batch_scaling.laws.published_batch import overhead_at_critical
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,14 +97,12 @@ def _meanings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _published(sizes: Iterable[float]) -> list[tuple[str, Any, float]]:
     """Give the laws of the critical batch by tokens that are of models like these: label, law, and its divisor."""
-    fifth = batch_for_overhead(1.0, 1.2)  # Zhang et al. give the batch of 20 % more tokens
-    known = [("bergsma2025.critical", 1.0, ""), ("zhang2024.data", fifth, f" / {fifth:.1f}")]
     middle = math.exp(statistics.fmean(map(math.log, sizes)))
     found = []
-    for name, share, note in known:
-        law = laws.get(name)
+    for name in ("bergsma2025.critical", "zhang2024.data"):
+        law, share = laws.get(name), overhead_at_critical(name)
         if law.domain.N is not None and law.domain.N[0] / 10 <= middle <= law.domain.N[1] * 10:
-            found.append((f"{name}{note}", law, share))
+            found.append((name if share == 1 else f"{name} / {share:g}", law, share))
     return found
 
 

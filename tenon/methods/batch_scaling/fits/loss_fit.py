@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy
 from numpy import ndarray
@@ -222,7 +222,7 @@ def fit_form(
             "title": f"Own fit of L(N, D) to {len(table)} runs",
             "source": table.source or "own runs",
             "tag": "fitted",
-            "n_kind": cast(NKind, table.n_kind or "non_embedding"),
+            "n_kind": table.counted,
             "domain": _domain(table),
             "caveat": " ".join(warnings),
         },

@@ -84,7 +84,7 @@ def fit_surface(
         ),
         source=table.source,
         tag="fitted",
-        n_kind=table.n_kind or "non_embedding",  # type: ignore[arg-type]
+        n_kind=table.counted,
         domain=_domain(points),
         **constants,  # type: ignore[arg-type]
     )

@@ -9,7 +9,7 @@ import math
 
 from tenon.methods.batch_scaling.laws.law import Domain, Law, PowerLaw
 
-__all__ = ["BERGSMA", "BJORCK", "DEEPSEEK", "MINICPM", "PORIAN", "SHUAI", "STEPLAW", "ZHANG"]
+__all__ = ["BERGSMA", "BJORCK", "DEEPSEEK", "MINICPM", "PORIAN", "SHUAI", "STEPLAW", "ZHANG", "overhead_at_critical"]
 
 DEEPSEEK: tuple[Law, ...] = (
     Law(
@@ -235,3 +235,16 @@ BERGSMA: tuple[Law, ...] = (
         caveat=_BERGSMA_CAVEAT,
     ),
 )
+
+
+CRITICAL_OVERHEAD = {"zhang2024": 0.2}
+"""Share of tokens more that a law's critical batch costs: Zhang et al. 2024 say 20 %; the others mean twice as many."""
+
+
+def overhead_at_critical(law: str) -> float:
+    """Give the share of tokens more that a published law's critical batch costs, by the law's name.
+
+    >>> overhead_at_critical("zhang2024.data"), overhead_at_critical("bergsma2025.critical")
+    (0.2, 1.0)
+    """
+    return CRITICAL_OVERHEAD.get(law.split(".")[0], 1.0)

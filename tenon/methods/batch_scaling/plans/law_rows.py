@@ -23,7 +23,6 @@ __all__ = [
     "laws_of",
     "marked",
     "rows_of",
-    "token_overhead",
 ]
 
 ONLY_AT_RATIO = {"porian2024": 20.0, "zhang2024.optimal": 20.0}
@@ -32,9 +31,6 @@ ONLY_AT_RATIO = {"porian2024": 20.0, "zhang2024.optimal": 20.0}
 USUAL_RATIO = 20.0
 """D/N about which trainings are planned. A law of D whose range of D was not published is used only where the plan's
 own D/N is within `MAX_DECADES` of it [ours]: runs of ordinary model sizes had about so many tokens."""
-
-CRITICAL_OVERHEAD = {"zhang2024": 0.2}
-"""Share of tokens more that a law's critical batch costs: Zhang et al. 2024 say 20 %; the others mean twice as many."""
 
 DISAGREEMENT = 4.0
 """Largest over smallest batch of the laws in use, from which on a plan says so."""
@@ -352,13 +348,6 @@ def _why_not(row: LawRow, chosen: Chosen | None) -> str:
     if len(row.inputs) < len(best.inputs):
         return f"{best.law} is as near and has more inputs"
     return f"{best.law} is as near and later"
-
-
-def token_overhead(row: LawRow, batch: float) -> float:
-    """Give how many times the least tokens a batch takes, 1 + B/B_crit, with what the law calls critical."""
-    assert row.value is not None
-    share = CRITICAL_OVERHEAD.get(row.law.split(".")[0], 1.0)
-    return 1 + share * batch / row.value
 
 
 def _too_far(rows: Sequence[LawRow], what: str) -> str:

@@ -34,22 +34,18 @@ from tenon.methods.batch_scaling.plans.law_rows import (
     choose_batch,
     choose_rate,
     ends_of,
-    geometric_median,
     laws_of,
     marked,
     rows_of,
-    token_overhead,
 )
 from tenon.methods.batch_scaling.plans.memory import Shard
 from tenon.methods.batch_scaling.plans.model_shape import Convention, ModelShape, suggest_shape
+from tenon.methods.batch_scaling.plans.overhead import overhead_of
 from tenon.methods.batch_scaling.plans.record import FLAT_NATS, Plan
 from tenon.methods.batch_scaling.plans.shape_reading import shape_of
 from tenon.methods.batch_scaling.plans.units import count_of, days_of, flops_of, gpus_of, short
 
 __all__ = ["Plan", "flat_region", "loss_law_of", "plan"]
-
-WASTEFUL = 3.0
-"""Factor of tokens, 1 + B/B_crit, from which on a plan warns: B is twice the critical batch there."""
 
 
 def plan(
@@ -184,7 +180,7 @@ def plan(
     critical_rows = rows_of(
         "critical_batch", chosen_laws, budget, loss=loss, loss_name=law.name, batch=fit.batch_tokens
     )
-    critical, critical_how, overhead, wasteful = _critical(critical_rows, fit.batch_tokens)
+    critical = overhead_of(critical_rows, fit.batch_tokens)
     at = min(float(fit.batch_tokens), batch.value)  # the learning rate rises with the batch up to the best one
     rate_rows = rows_of("learning_rate", chosen_laws, budget, loss=loss, loss_name=law.name, batch=at)
     with nearest_told(budget, law, chosen_laws, are_named):
@@ -205,7 +201,7 @@ def plan(
             "differ, too."
         )
     warnings += [] if chosen_rate is None else own_rate_doubts(chosen_rate.rows[0], reach)
-    warnings += [*batch.warnings, *(chosen_rate.warnings if chosen_rate else ()), *fit.warnings, *wasteful]
+    warnings += [*batch.warnings, *(chosen_rate.warnings if chosen_rate else ()), *fit.warnings, *critical.warnings]
     warnings += [*placed.warnings, *short_training(steps, warmup_steps)]
     flat = _flat(surface, fitted, budget.D)
     if flat is not None and not flat[0] <= fit.batch_tokens <= flat[1]:
@@ -233,9 +229,9 @@ def plan(
         batch_change=fit.change,
         batch_limit=fit.limit,
         flat=flat,
-        critical_batch=critical,
-        critical_batch_how=critical_how,
-        overhead=overhead,
+        critical_batch=critical.critical_batch,
+        critical_batch_how=critical.how,
+        overhead=critical.factors,
         learning_rate=learning_rate,
         learning_rate_how=rate_how,
         learning_rate_caveat=chosen_rate.rows[0].caveat if chosen_rate else "",
@@ -351,33 +347,6 @@ def _laid_out(budget: Budget, shape: ModelShape | None) -> ModelShape | None:
         return replace(suggest_shape(budget.N), name=f"a Llama of about {short(budget.N)} parameters [ours]")
     except ConfigError:  # smaller than its vocabulary, or larger than all known
         return None
-
-
-def _critical(rows: list[LawRow], batch: int) -> tuple[float | None, str, tuple[float, float] | None, list[str]]:
-    """Give the critical batch, by whose laws, the factors of tokens of the batch, and a warning if it is wasteful."""
-    near: dict[str, LawRow] = {}
-    for number, row in enumerate(rows):
-        if row.value is None or row.is_ruled_out or row.extrapolation is None or row.extrapolation > 1.0:
-            continue
-        paper = str(number) if row.is_fitted else row.law.split(".")[0]
-        if paper not in near or row.extrapolation < (near[paper].extrapolation or 0.0):  # its laws are of the same runs
-            near[paper] = row
-    near = {name: row for name, row in near.items() if row.is_fitted} or near  # one's own come first
-    if not near:
-        return None, "", None, []
-    how = ", ".join(f"{row.law}, yours" if row.is_fitted else row.law for row in near.values())
-    far = [row for row in rows if row.is_fitted and row.extrapolation is not None and row.extrapolation > 1.0]
-    if far and not any(row.is_fitted for row in near.values()):
-        how += f"; your own {far[0].law} is {far[0].extrapolation:.1f} decades outside its range"
-    factors = [token_overhead(row, batch) for row in near.values()]
-    middle, warnings = geometric_median(factors), []
-    if middle > WASTEFUL:
-        warnings.append(
-            f"A batch of {short(batch)} tokens is over twice the critical one: it takes about {middle:.1f} times the "
-            f"tokens of a small batch for the same loss ({min(factors):.1f} to {max(factors):.1f} over "
-            f"{len(factors)} laws), by 1 + B/B_crit."
-        )
-    return geometric_median([batch / (factor - 1) for factor in factors]), how, (min(factors), max(factors)), warnings
 
 
 def _scaled(

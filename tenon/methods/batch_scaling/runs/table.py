@@ -19,10 +19,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tenon.core.errors import ConfigError, DataError
 from tenon.core.files import json_bytes, write_atomic
+from tenon.methods.batch_scaling.laws.law import NKind
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -116,6 +117,11 @@ class RunTable:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def counted(self) -> NKind:
+        """What a law of these runs counts: what the table says, which its readers have checked, else no embeddings."""
+        return cast(NKind, self.n_kind or "non_embedding")
 
     def __getitem__(self, name: str) -> ndarray:
         """Give a column."""
